@@ -1,0 +1,38 @@
+"""What every contender can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from benchmarks.snapshot import Snapshot
+
+
+class Contender(Protocol):
+    """A place for checkpoints in a folder of its own, created empty by the constructor."""
+
+    name: ClassVar[str]
+
+    @staticmethod
+    def absent() -> str | None:
+        """Why it cannot run on this machine; None when it can."""
+        ...
+
+    def __init__(self, folder: Path) -> None: ...
+
+    def commit(self, snapshot: Snapshot) -> None:
+        """Keep the snapshot. When this returns it survives a power cut, as far as the tool can promise that."""
+        ...
+
+    def checkout(self, step: int, path: Path) -> None:
+        """Write the tensors of ``step`` to a new safetensors file ``path``. The caller syncs it."""
+        ...
+
+    def bytes_on_disk(self) -> int:
+        """Bytes of all files that a later checkout needs."""
+        ...
+
+
+def folder_bytes(folder: Path) -> int:
+    """Sum of the sizes of all files below ``folder``."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,123 @@
+"""Decoding tensors' chunks on all cores, a bounded number ahead, straight to where they are wanted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+from deltackpt.chunkstore.reader import Locations
+from deltackpt.chunkstore.scratch import scratch
+from deltackpt.errors import CorruptError, NotFoundError
+from deltackpt.fs.target import TargetFile
+from deltackpt.history.manifest import StoredTensor
+from deltackpt.history.repository import Repository
+from deltackpt.ids import ChunkId
+
+LOCATED_AT_ONCE = 1024
+
+# A slot that neither a walk along a chain nor an encoder uses.
+FILE_SLOT = -2
+
+Progress = Callable[[int], None]
+
+
+class Sink(Protocol):
+    """Where a tensor's plain bytes go. Called from several threads, each with its own range."""
+
+    def buffer(self, start: int, stop: int) -> memoryview:
+        """Room for plain bytes ``start`` to ``stop``; holds anything until ``done``."""
+        ...
+
+    def done(self, start: int, plain: memoryview) -> None:
+        """``plain``, from ``buffer``, holds the verified bytes from ``start`` on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IntoMemory:
+    """Straight into the memory of the tensor being restored."""
+
+    memory: memoryview
+
+    def buffer(self, start: int, stop: int) -> memoryview:
+        return self.memory[start:stop]
+
+    def done(self, start: int, plain: memoryview) -> None:
+        """The bytes are where they belong."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntoFile:
+    """Into a file at ``offset``, by way of one reused buffer for each thread."""
+
+    file: TargetFile
+    offset: int
+
+    def buffer(self, start: int, stop: int) -> memoryview:
+        return scratch(FILE_SLOT, stop - start)
+
+    def done(self, start: int, plain: memoryview) -> None:
+        self.file.write_at(self.offset + start, plain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One chunk of one tensor on its way to a sink."""
+
+    tensor: StoredTensor
+    sink: Sink
+    chunk: ChunkId
+    start: int
+    stop: int
+
+    def run(self, repository: Repository, known: Locations) -> None:
+        buffer = self.sink.buffer(self.start, self.stop)
+        try:
+            repository.reader.read_into(self.chunk, buffer, known)
+        except (CorruptError, NotFoundError) as error:
+            raise type(error)(f"tensor {self.tensor.name!r}: {error}") from error
+        self.sink.done(self.start, buffer)
+
+
+def fetch(
+    repository: Repository, wanted: Iterable[tuple[StoredTensor, Sink]], progress: Progress | None = None
+) -> None:
+    """Bring each tensor's plain bytes to its sink. Every chunk is hashed before its sink hears ``done``.
+
+    CorruptError or NotFoundError names the tensor that cannot be had. ``progress`` hears of bytes as they are done.
+    """
+    steps = _steps(wanted)
+    running: deque[tuple[Future[None], int]] = deque()
+    try:
+        while batch := list(islice(steps, LOCATED_AT_ONCE)):
+            known = repository.reader.locate(step.chunk for step in batch)
+            for step in batch:
+                running.append((repository.executor.submit(step.run, repository, known), step.stop - step.start))
+                _drain(running, repository.ahead, progress)
+        _drain(running, 0, progress)
+    finally:
+        for future, _ in running:
+            future.cancel()
+        wait([future for future, _ in running])
+
+
+def _steps(wanted: Iterable[tuple[StoredTensor, Sink]]) -> Iterator[_Step]:
+    for tensor, sink in wanted:
+        if tensor.inline is not None:
+            buffer = sink.buffer(0, tensor.nbytes)
+            buffer[:] = tensor.inline
+            sink.done(0, buffer)
+        for chunk, start, stop in tensor.spans():
+            yield _Step(tensor, sink, chunk, start, stop)
+
+
+def _drain(running: deque[tuple[Future[None], int]], ahead: int, progress: Progress | None) -> None:
+    while len(running) > ahead:
+        future, size = running.popleft()
+        future.result()
+        if progress is not None:
+            progress(size)

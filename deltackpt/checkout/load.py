@@ -1,0 +1,74 @@
+"""Loading: from a commit to the nested object that was committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from deltackpt.checkout.fetch import IntoMemory, fetch
+from deltackpt.history.commits import Commit
+from deltackpt.history.manifest import StoredPart, StoredTensor
+from deltackpt.history.objects import Form
+from deltackpt.history.repository import Repository
+from deltackpt.skeleton.flat import flat_skeleton
+from deltackpt.skeleton.restore import Restoration
+from deltackpt.skeleton.table import TensorInfo
+
+T = TypeVar("T")
+
+
+class _OnDemand(Mapping[str, T]):
+    """Something of each part of a commit, by the part's name, read when it is first asked for and then kept."""
+
+    def __init__(self, repository: Repository, commit: Commit, read: Callable[[StoredPart], T]) -> None:
+        self._repository = repository
+        self._commit = commit
+        self._read = read
+        self._kept: dict[str, T] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return (part.name for part in self._commit.parts)
+
+    def __len__(self) -> int:
+        return len(self._commit.parts)
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._kept:
+            self._kept[name] = self._read(self._repository.manifests.part(self._commit.part_named(name).id))
+        return self._kept[name]
+
+
+def skeletons(repository: Repository, commit: Commit) -> Mapping[str, bytes]:
+    """The skeleton of each part; that of a file is a dict of its tensors by name."""
+    return _OnDemand(repository, commit, _skeleton)
+
+
+def tables(repository: Repository, commit: Commit) -> Mapping[str, Sequence[TensorInfo]]:
+    """The tensor table of each part, in the order that skeletons refer to."""
+    return _OnDemand(repository, commit, lambda part: [TensorInfo(t.name, t.dtype, t.shape) for t in part.tensors])
+
+
+def _skeleton(part: StoredPart) -> bytes:
+    return flat_skeleton([tensor.name for tensor in part.tensors]) if part.form is Form.FILE else part.skeleton
+
+
+def load(
+    repository: Repository, commit: Commit, *, select: str | None = None, part: str | None = None, device: Any = None
+) -> Any:
+    """The committed object, or what ``select`` or ``part`` picks of it, with its tensors on ``device``.
+
+    A commit made from a file gives a dict of its tensors by name. NotFoundError lists near matches when nothing
+    is selected.
+    """
+    if part is not None:
+        commit.part_named(part)
+    restoration = Restoration(skeletons(repository, commit), tables(repository, commit), select=select, part=part)
+    fetch(repository, _wanted(repository, commit, restoration))
+    return restoration.build(device)
+
+
+def _wanted(
+    repository: Repository, commit: Commit, restoration: Restoration
+) -> Iterator[tuple[StoredTensor, IntoMemory]]:
+    for (part, index), memory in restoration.destinations.items():
+        yield repository.manifests.part(commit.part_named(part).id).tensors[index], IntoMemory(memory)

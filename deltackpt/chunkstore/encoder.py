@@ -1,0 +1,97 @@
+"""From plain bytes to a record: choose the base, encode, keep the chain within its budget.
+
+A link of a delta chain costs the same to decode however small its bytes are, so the limit is decode time,
+not length. The chunk at the same place in the parent commit is the base while the budget allows one
+more link on top of it; after that the keyframe at the foot of its chain, which starts a short chain anew; after
+that none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deltackpt.chunkstore.location import Location
+from deltackpt.chunkstore.pack_writer import Payload
+from deltackpt.chunkstore.reader import ChunkReader, Locations
+from deltackpt.chunkstore.record import MAX_RANK, Kind, Member, RecordHead
+from deltackpt.chunkstore.scratch import scratch
+from deltackpt.codec.encode import Base, Encoded, encode
+from deltackpt.codec.recipes import LINK_COST
+from deltackpt.ids import ChunkId
+from deltackpt.tensor.dtype import Element
+
+Hint = ChunkId | None
+
+# A slot that no walk along a chain uses.
+BASE_SLOT = -1
+
+
+class ChunkEncoder:
+    """Encodes chunks against what the store holds. ``budget`` is in ns per plain byte of one chunk's whole chain."""
+
+    def __init__(self, reader: ChunkReader, budget: float) -> None:
+        self._reader = reader
+        self._budget = budget
+
+    def encode(
+        self, chunk: ChunkId, plain: memoryview, element: Element, hint: Hint, known: Locations, kind: Kind = Kind.DATA
+    ) -> tuple[RecordHead, Payload]:
+        """A record of one chunk. ``hint`` is the chunk at the same place in the parent commit."""
+        base = self._base_for(hint, len(plain), known)
+        bases = [] if base is None else [self._base(base, known)]
+        encoded = encode(plain, element, bases, budget=self._budget)
+        return self._head(kind, element, [Member(chunk, len(plain))], encoded, [base], known), encoded.payload
+
+    def _base(self, base: ChunkId, known: Locations) -> Base:
+        """The base's plain bytes, hashed: a delta against damaged bytes would lose the new chunk too."""
+        plain = self._reader.cache.get(base)
+        if plain is None:
+            plain = scratch(BASE_SLOT, known[base].plain_length)
+            self._reader.read_into(base, plain, known)
+        return Base(plain, known[base].cost)
+
+    def encode_bundle(
+        self,
+        members: Sequence[tuple[ChunkId, bytes]],
+        element: Element,
+        hints: Sequence[Hint],
+        known: Locations,
+        kind: Kind = Kind.DATA,
+    ) -> tuple[RecordHead, Payload]:
+        """A record of several small chunks; a delta only when each has a base of its own length."""
+        plain = memoryview(b"".join(data for _, data in members))
+        chosen = [self._base_for(hint, len(data), known) for hint, (_, data) in zip(hints, members, strict=True)]
+        bases = []
+        if all(base is not None for base in chosen):
+            below = memoryview(b"".join(self._reader.read(base, known) for base in chosen if base is not None))
+            bases = [Base(below, max(known[base].cost for base in chosen if base is not None))]
+        encoded = encode(plain, element, bases, budget=self._budget)
+        parts = [Member(chunk, len(data)) for chunk, data in members]
+        return self._head(kind, element, parts, encoded, chosen, known), encoded.payload
+
+    def _base_for(self, hint: Hint, length: int, known: Locations) -> Hint:
+        """The chunk to be the base of one at the place of ``hint``, or None."""
+        place = known.get(hint) if hint is not None else None
+        if hint is None or place is None or place.plain_length != length:
+            return None
+        if self._fits(place):
+            return hint
+        while place.base is not None:
+            hint, place = place.base, known[place.base]
+        return hint if self._fits(place) else None
+
+    def _fits(self, place: Location) -> bool:
+        return place.cost + LINK_COST <= self._budget and place.rank < MAX_RANK
+
+    @staticmethod
+    def _head(
+        kind: Kind,
+        element: Element,
+        members: Sequence[Member],
+        encoded: Encoded,
+        bases: Sequence[Hint],
+        known: Locations,
+    ) -> RecordHead:
+        used = tuple(base for base in bases if base is not None) if encoded.base is not None else ()
+        rank = 1 + max(known[base].rank for base in used) if used else 0
+        return RecordHead(kind, encoded.recipe, element, rank, encoded.cost, encoded.size, tuple(members), used)

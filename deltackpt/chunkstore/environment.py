@@ -1,0 +1,261 @@
+"""One LMDB environment per folder and process, with what LMDB needs around it.
+
+LMDB is a cache here, so the rules are about never being fooled by it: its own lock file is off (it fails
+between containers that see different process ids) and a ``flock`` takes its place; the 0.9 on-disk format is
+pinned; every value carries a checksum; the map grows by itself; an environment is never opened twice in a
+process nor used after ``fork``; and it is created aside and renamed, because a crash inside the very first
+creation can leave a file that never opens. Anything that looks wrong is an IndexDamagedError, and the
+answer to that is to build a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import lmdb
+import xxhash
+
+from deltackpt.fs.disk import DiskFullError, storage_errors
+from deltackpt.fs.lock import FileLock
+
+LMDB_FORMAT = 0
+TABLES = (b"meta", b"chunks", b"packs", b"commits", b"order", b"refs")
+_INITIAL_MAP = 64 << 20
+_CHECK = 4
+
+
+class IndexDamagedError(Exception):
+    """The index cannot be trusted; the one with this inode must be replaced. Never leaves the package."""
+
+    def __init__(self, reason: str, inode: int = 0) -> None:
+        super().__init__(reason)
+        self.inode = inode
+
+
+def _check_bytes(key: bytes, value: bytes) -> bytes:
+    return xxhash.xxh3_64_digest(key + value)[:_CHECK]
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables within one transaction; values are checked on the way in and out."""
+
+    txn: lmdb.Transaction
+    handles: dict[bytes, lmdb._Database]
+
+    def get(self, table: bytes, key: bytes) -> bytes | None:
+        raw = self.txn.get(key, db=self.handles[table])
+        return None if raw is None else self._checked(key, bytes(raw))
+
+    def put(self, table: bytes, key: bytes, value: bytes, *, overwrite: bool = True) -> None:
+        self.txn.put(key, value + _check_bytes(key, value), db=self.handles[table], overwrite=overwrite)
+
+    def delete(self, table: bytes, key: bytes) -> None:
+        self.txn.delete(key, db=self.handles[table])
+
+    def items(self, table: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Rows from ``start`` on, in key order."""
+        with self.txn.cursor(db=self.handles[table]) as cursor:
+            if cursor.set_range(start):
+                for key, raw in cursor:
+                    yield bytes(key), self._checked(bytes(key), bytes(raw))
+
+    def last(self, table: bytes) -> tuple[bytes, bytes] | None:
+        with self.txn.cursor(db=self.handles[table]) as cursor:
+            if not cursor.last():
+                return None
+            key = bytes(cursor.key())
+            return key, self._checked(key, bytes(cursor.value()))
+
+    @staticmethod
+    def _checked(key: bytes, raw: bytes) -> bytes:
+        value = raw[:-_CHECK]
+        if raw[-_CHECK:] != _check_bytes(key, value):
+            raise IndexDamagedError(f"row {key.hex()} fails its checksum")
+        return value
+
+
+class Environment:
+    """An LMDB environment in ``folder``; get one from :func:`shared_environment`."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._path = os.path.join(folder, "lmdb")
+        self.lock = FileLock(os.path.join(folder, "lock"))
+        self._env: lmdb.Environment | None = None
+        self._handles: dict[bytes, lmdb._Database] = {}
+        self._inode = 0
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Tables]:
+        """A short read transaction. Keep it short: an open reader keeps freed pages from being reused."""
+        with self._damage_reported():
+            while True:
+                with self.lock.shared():
+                    txn = self._begin_reading()
+                    if txn is not None:
+                        with txn:
+                            yield Tables(txn, self._handles)
+                        return
+                with self.lock.exclusive():
+                    self._open()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Tables]:
+        """A write transaction under the exclusive lock, which the caller holds already."""
+        with self._damage_reported():
+            if not self._is_current():
+                self._open()
+            assert self._env is not None
+            try:
+                txn = self._env.begin(write=True)
+            except lmdb.MapResizedError:
+                self._open()
+                txn = self._env.begin(write=True)
+            with txn:
+                yield Tables(txn, self._handles)
+
+    def inode(self) -> int:
+        """Tells one environment in the folder from the next that takes its place; 0 while there is none."""
+        try:
+            return os.stat(os.path.join(self._path, "data.mdb")).st_ino
+        except FileNotFoundError:
+            return 0
+
+    def grow(self) -> None:
+        """Double the map after ``lmdb.MapFullError``; the caller holds the exclusive lock and no transaction."""
+        assert self._env is not None
+        self._env.set_mapsize(self._env.info()["map_size"] * 2)
+
+    def rebuild(self) -> None:
+        """Put an empty environment in the place of this one; the caller holds the exclusive lock."""
+        # 5 ms to import (it brings the compression modules), for what hardly ever happens.
+        import shutil
+
+        self._close()
+        with self._damage_reported(), storage_errors("building the index in", self._folder):
+            fresh = os.path.join(self._folder, "new")
+            aside = os.path.join(self._folder, "old")
+            for path in (fresh, aside):
+                shutil.rmtree(path, ignore_errors=True)
+            with _open(fresh) as env:
+                for table in TABLES:
+                    env.open_db(table)
+                env.sync(True)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self._path, aside)
+            os.rename(fresh, self._path)
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: let go of what belongs to the parent. Closing writes nothing."""
+        self._close()
+        self.lock.close()
+
+    def _is_current(self) -> bool:
+        return self._env is not None and self.inode() == self._inode
+
+    def _begin_reading(self) -> lmdb.Transaction | None:
+        """A read transaction; None when the environment must be opened (again) for that, which others must not see."""
+        if not self._is_current() or self._env is None:
+            return None
+        try:
+            return self._env.begin()
+        except lmdb.MapResizedError:
+            # Another process grew the map. Mapping it anew would pull it away under this process's other readers.
+            return None
+
+    def _open(self) -> None:
+        """Open what is in the folder now; the caller holds the exclusive lock, so no transaction is under way."""
+        self._close()
+        self._inode = self.inode()
+        if not self._inode:
+            raise IndexDamagedError("there is no index yet")
+        self._env = _open(self._path)
+        _check_length(self._env, self._path)
+        self._handles = {name: self._env.open_db(name, create=False) for name in TABLES}
+
+    def _close(self) -> None:
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+    @contextlib.contextmanager
+    def _damage_reported(self) -> Iterator[None]:
+        """LMDB's errors as ours: no room is the disk's affair, anything else makes the index suspect."""
+        try:
+            yield
+        except (lmdb.MapFullError, lmdb.MapResizedError):
+            raise
+        except lmdb.DiskError as error:
+            raise DiskFullError(
+                f"no room for the index in {self._folder!r}; free some, what is published is safe"
+            ) from error
+        except lmdb.Error as error:
+            raise IndexDamagedError(str(error), self._inode) from error
+        except IndexDamagedError as error:
+            error.inode = self._inode
+            raise
+
+
+def _open(path: str) -> lmdb.Environment:
+    # Without metasync a power loss may take back the last transaction, whole: the log has it still.
+    os.makedirs(path, exist_ok=True)
+    return lmdb.open(
+        path,
+        map_size=_INITIAL_MAP,
+        max_dbs=len(TABLES) + 2,
+        lock=False,
+        readahead=False,
+        metasync=False,
+        lib_version=LMDB_FORMAT,
+    )
+
+
+def _check_length(env: lmdb.Environment, path: str) -> None:
+    """IndexDamagedError when the file lacks pages: touching one that is not there would kill the process."""
+    pages = env.info()["last_pgno"] + 1
+    if os.stat(os.path.join(path, "data.mdb")).st_size < pages * env.stat()["psize"]:
+        raise IndexDamagedError("the file is cut short")
+
+
+_shared: dict[str, Environment] = {}
+_sharing = threading.Lock()
+
+
+# A child opens no environment before the inherited one is closed, and closing waits for ever for a transaction of a
+# thread that the child does not have. So a fork waits until no transaction is under way.
+
+
+def _before_fork() -> None:
+    _sharing.acquire()
+    for environment in _shared.values():
+        environment.lock.pause()
+
+
+def _after_fork_in_parent() -> None:
+    for environment in _shared.values():
+        environment.lock.resume()
+    _sharing.release()
+
+
+def _after_fork_in_child() -> None:
+    for environment in _shared.values():
+        environment.leave_to_parent()
+    _shared.clear()
+    _sharing.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+def shared_environment(folder: str) -> Environment:
+    """The process's one environment for ``folder``, a real path; a forked child gets its own."""
+    with _sharing:
+        if folder not in _shared:
+            _shared[folder] = Environment(folder)
+        return _shared[folder]

@@ -1,0 +1,150 @@
+"""store.json: what a store is, written once when it is made."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import msgspec
+import xxhash
+
+from deltackpt.chunking.grid import TARGET_CHUNK_BYTES
+from deltackpt.chunkstore.layout import Layout
+from deltackpt.chunkstore.reserve import keep_reserve
+from deltackpt.errors import FormatError, InvalidInputError, NotFoundError, StorageError, UnsupportedError
+from deltackpt.fs.disk import Disk
+
+FORMAT = 0
+HASH = "blake3-256"
+MAX_FACTS_BYTES = 1 << 16
+
+
+class NotAStoreError(NotFoundError):
+    """The folder holds no store."""
+
+
+class StoreFacts(msgspec.Struct, frozen=True):
+    """The facts of a store: its format version, its own id, and how contents are named and cut.
+
+    ``check`` is the checksum of the others.
+    """
+
+    format: int
+    store_id: str
+    created: str
+    hash: str
+    chunk_bytes: int
+    check: str
+
+    @property
+    def key(self) -> bytes:
+        return bytes.fromhex(self.store_id)
+
+    @classmethod
+    def new(cls, created: str) -> StoreFacts:
+        """Facts of a store to be made now."""
+        facts = cls(FORMAT, os.urandom(16).hex(), created, HASH, TARGET_CHUNK_BYTES, "")
+        return msgspec.structs.replace(facts, check=facts.checksum())
+
+    def checksum(self) -> str:
+        """xxh3-64 of every other field, so that a damaged file is not taken for another store."""
+        told = (self.format, self.store_id, self.created, self.hash, self.chunk_bytes)
+        return xxhash.xxh3_64_hexdigest(msgspec.json.encode(told))
+
+
+def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
+    """The facts of the store at ``layout``; NotAStoreError, FormatError or UnsupportedError otherwise."""
+    _refuse_big_endian()
+    try:
+        data = disk.read(layout.facts, MAX_FACTS_BYTES)
+    except (FileNotFoundError, StorageError) as error:
+        if isinstance(error, StorageError) and os.path.isdir(layout.root):
+            raise
+        raise NotAStoreError(
+            f"{layout.root!r} is not a store: it has no store.json; make one with `deltackpt init`"
+        ) from None
+    try:
+        version = msgspec.json.decode(data, type=dict)["format"]
+        if version != FORMAT:
+            raise UnsupportedError(
+                f"{layout.facts!r}: store format {version!r}, this release reads {FORMAT}; upgrade deltackpt"
+            )
+        facts = msgspec.json.decode(data, type=StoreFacts)
+        if facts.check != facts.checksum():
+            return _refuse(layout, "its checksum does not match")
+        if facts.hash != HASH:
+            raise UnsupportedError(
+                f"{layout.facts!r}: chunks are named by {facts.hash!r}, this release knows {HASH!r}; upgrade deltackpt"
+            )
+        return facts if len(facts.key) == 16 else _refuse(layout, "store_id is not 16 bytes")
+    except (msgspec.MsgspecError, KeyError, ValueError) as error:
+        return _refuse(layout, str(error))
+
+
+def _refuse(layout: Layout, reason: str) -> StoreFacts:
+    raise FormatError(
+        f"{layout.facts!r} is damaged ({reason}); restore it from a copy, the data beside it is untouched"
+    )
+
+
+def _refuse_big_endian() -> None:
+    if sys.byteorder != "little":
+        raise UnsupportedError("stores are little-endian and this host is big-endian; use a little-endian host")
+
+
+def create(disk: Disk, layout: Layout, created: str) -> StoreFacts:
+    """Make the folders of a new store and write its facts last: a folder without them is no store yet.
+
+    InvalidInputError when a store is there already; StorageError with advice when the file system cannot link.
+    """
+    _refuse_big_endian()
+    if disk.exists(layout.facts):
+        raise InvalidInputError(f"{layout.root!r} holds a store already; open it instead")
+    if disk.exists(layout.root) and not os.path.isdir(layout.root):
+        raise InvalidInputError(f"{layout.root!r} is a file; choose a folder for the store")
+    _make_folders(disk, layout.root)
+    for folder in (layout.log, layout.packs, layout.tmp):
+        disk.make_directory(folder)
+    # Before the facts: whoever finds those may rely on the folders.
+    disk.sync_directory(layout.root)
+    facts = StoreFacts.new(created)
+    staged = os.path.join(layout.log, f".{facts.store_id}.tmp")
+    fd = disk.create(staged)
+    try:
+        disk.write(fd, [msgspec.json.format(msgspec.json.encode(facts), indent=2), b"\n"], staged)
+        disk.sync(fd, staged)
+    finally:
+        disk.close(fd, staged)
+    try:
+        _probe_link(disk, layout, staged)
+        # A folder being filled by two at once gets the facts of the first.
+        disk.link(staged, layout.facts)
+    except FileExistsError:
+        raise InvalidInputError(f"{layout.root!r} holds a store already; open it instead") from None
+    finally:
+        disk.unlink(staged)
+    keep_reserve(disk, layout)
+    for folder in (layout.log, layout.root):
+        disk.sync_directory(folder)
+    return facts
+
+
+def _make_folders(disk: Disk, path: str) -> None:
+    """Make ``path`` and the folders above it that are missing, durably."""
+    above = os.path.dirname(path)
+    if not disk.exists(above):
+        _make_folders(disk, above)
+    disk.make_directory(path)
+    disk.sync_directory(above)
+
+
+def _probe_link(disk: Disk, layout: Layout, staged: str) -> None:
+    probe = f"{staged}.probe"
+    try:
+        disk.link(staged, probe)
+    except StorageError as error:
+        raise StorageError(
+            f"{layout.root!r} lies on a file system without hard links ({error}), which publishing needs;"
+            " put the store on a local disk or an NFS share"
+        ) from None
+    disk.unlink(probe)

@@ -1,0 +1,214 @@
+"""Chunks on their way into a transaction: hashed, looked up and encoded on all cores, appended in order.
+
+Work is handed to an executor a bounded number of chunks ahead, so memory stays at a few chunks for each
+thread whatever the size of the state. Results are taken in the order of submission, which is the order in
+packs. Small chunks are gathered into bundles, one for each element type and kind.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from deltackpt.chunking.grid import Grid
+from deltackpt.chunkstore.encoder import ChunkEncoder, Hint
+from deltackpt.chunkstore.pack_writer import Payload
+from deltackpt.chunkstore.reader import ChunkReader
+from deltackpt.chunkstore.record import BUNDLED_BELOW, MAX_MEMBERS, Kind, RecordHead
+from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.ids import ChunkId
+from deltackpt.tensor.dtype import DType, dtype_named
+from deltackpt.tensor.finite import Finiteness, finiteness
+from deltackpt.tensor.source import TensorSource
+
+BUNDLE_BYTES = 512 << 10
+BYTES = dtype_named("uint8")
+
+Record = tuple[RecordHead, Payload]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """A chunk that is hashed; ``record`` is None when the store has it already."""
+
+    chunk: ChunkId
+    finiteness: Finiteness
+    record: Record | None
+
+
+@dataclass(slots=True)
+class IngestedTensor:
+    """A tensor's chunks, complete once :meth:`Ingest.finish` has returned."""
+
+    chunks: list[ChunkId] = field(default_factory=list)
+    finiteness: Finiteness = Finiteness.FINITE
+
+
+@dataclass(frozen=True, slots=True)
+class _Small:
+    """A small chunk that waits for others; ``tensor`` is told how finite it is."""
+
+    chunk: ChunkId
+    plain: bytes
+    hint: Hint
+    tensor: IngestedTensor | None
+
+
+@dataclass(slots=True)
+class _Bundle:
+    """Small chunks of one element type and kind that wait to be encoded together."""
+
+    members: list[_Small] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, small: _Small) -> bool:
+        """Take a chunk in; True when the bundle is full."""
+        self.members.append(small)
+        self.size += len(small.plain)
+        return self.size >= BUNDLE_BYTES or len(self.members) >= MAX_MEMBERS
+
+    def judge(self, dtype: DType) -> None:
+        """Tell each tensor how finite it is. All are looked at together: mostly there is nothing to tell."""
+        if finiteness(memoryview(b"".join(small.plain for small in self.members)), dtype) is Finiteness.FINITE:
+            return
+        for small in self.members:
+            if small.tensor is not None:
+                small.tensor.finiteness = finiteness(memoryview(small.plain), dtype)
+
+
+class Ingest:
+    """Feeds one transaction. Methods are for one thread; the work runs on ``executor``, ``ahead`` chunks at most.
+
+    A context manager: when the block fails, nothing reads the caller's tensors any more once it is left.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        reader: ChunkReader,
+        encoder: ChunkEncoder,
+        executor: Executor,
+        ahead: int,
+    ) -> None:
+        self._transaction = transaction
+        self._reader = reader
+        self._encoder = encoder
+        self._executor = executor
+        self._ahead = ahead
+        self._running: deque[tuple[Future[_Outcome], IngestedTensor, TensorSource | None]] = deque()
+        self._encoding: deque[Future[Record]] = deque()
+        self._bundled: set[ChunkId] = set()
+        self._bundles: dict[tuple[DType, Kind], _Bundle] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        jobs: list[Future[Any]] = [*(job for job, _, _ in self._running), *self._encoding]
+        for job in jobs:
+            job.cancel()
+        wait(jobs)
+
+    def tensor(
+        self, source: TensorSource, nbytes: int, grid: Grid, hints: Sequence[Hint], *, suspect: bool = False
+    ) -> IngestedTensor:
+        """Take in all chunks of a tensor. ``hints`` are the chunks at the same places in the parent commit, if any.
+
+        ``suspect`` says that the parent's tensor was not finite, so chunks that did not change are looked at too.
+        """
+        result = IngestedTensor()
+        if nbytes < BUNDLED_BELOW:
+            self._small(source, nbytes, hints[0] if hints else None, result)
+            return result
+        spans = list(grid.spans(nbytes))
+        for number, (start, stop) in enumerate(spans):
+            hint = hints[number] if number < len(hints) else None
+            job = self._executor.submit(self._chunk, source, start, stop, hint, suspect)
+            self._running.append((job, result, source if number == len(spans) - 1 else None))
+            self._drain(self._ahead)
+        return result
+
+    def object(self, data: bytes) -> ChunkId:
+        """Take in a manifest object: named, deduplicated and bundled like a small chunk."""
+        chunk = ChunkId.of(data)
+        self._gather(_Small(chunk, data, None, None), BYTES, Kind.OBJECT)
+        return chunk
+
+    def finish(self) -> None:
+        """Wait for everything handed in so far; its records are in the transaction then."""
+        self._drain(0)
+        for key in list(self._bundles):
+            self._submit_bundle(*key)
+        self._drain_bundles(0)
+
+    def _chunk(self, source: TensorSource, start: int, stop: int, hint: Hint, suspect: bool) -> _Outcome:
+        plain = source.read(start, stop)
+        chunk = ChunkId.of(plain)
+        if chunk == hint:
+            if not self._reader.cache.keep(chunk):
+                self._reader.cache.put(chunk, plain)
+            return _Outcome(chunk, finiteness(plain, source.dtype) if suspect else Finiteness.FINITE, None)
+        state = finiteness(plain, source.dtype)
+        known = self._reader.locate([chunk] if hint is None else [chunk, hint])
+        if chunk in known or self._transaction.contains(chunk):
+            record = None
+        else:
+            record = self._encoder.encode(chunk, plain, source.dtype.element, hint, known)
+        self._reader.cache.put(chunk, plain)
+        return _Outcome(chunk, state, record)
+
+    def _drain(self, ahead: int) -> None:
+        """Append results in order until at most ``ahead`` chunks are under way."""
+        while len(self._running) > ahead:
+            job, result, finished = self._running.popleft()
+            outcome = job.result()
+            result.chunks.append(outcome.chunk)
+            result.finiteness = max(result.finiteness, outcome.finiteness)
+            self._append(outcome.chunk, outcome.record)
+            if finished is not None:
+                finished.release()
+
+    def _append(self, chunk: ChunkId, record: Record | None) -> None:
+        if record is None:
+            self._transaction.refer([chunk])
+        elif not self._transaction.contains(chunk):
+            self._transaction.put(*record)
+
+    def _small(self, source: TensorSource, nbytes: int, hint: Hint, result: IngestedTensor) -> None:
+        plain = bytes(source.read(0, nbytes))
+        source.release()
+        chunk = ChunkId.of(plain)
+        result.chunks.append(chunk)
+        self._gather(_Small(chunk, plain, hint, result), source.dtype, Kind.DATA)
+
+    def _gather(self, small: _Small, dtype: DType, kind: Kind) -> None:
+        if self._bundles.setdefault((dtype, kind), _Bundle()).add(small):
+            self._submit_bundle(dtype, kind)
+
+    def _submit_bundle(self, dtype: DType, kind: Kind) -> None:
+        """Encode what the store and this transaction lack of a bundle: both are asked for all of it at once."""
+        bundle = self._bundles.pop((dtype, kind))
+        bundle.judge(dtype)
+        changed = [small for small in bundle.members if small.chunk != small.hint]
+        hints = (small.hint for small in changed if small.hint is not None)
+        known = self._reader.locate([*(small.chunk for small in changed), *hints])
+        self._transaction.refer(s.chunk for s in bundle.members if s.chunk == s.hint or s.chunk in known)
+        fresh = {s.chunk: s for s in changed if s.chunk not in known and s.chunk not in self._bundled}
+        self._bundled.update(fresh)
+        if fresh:
+            members = [(small.chunk, small.plain) for small in fresh.values()]
+            hinted = [small.hint for small in fresh.values()]
+            self._encoding.append(
+                self._executor.submit(self._encoder.encode_bundle, members, dtype.element, hinted, known, kind)
+            )
+            self._drain_bundles(self._ahead)
+
+    def _drain_bundles(self, ahead: int) -> None:
+        while len(self._encoding) > ahead:
+            self._transaction.put(*self._encoding.popleft().result())

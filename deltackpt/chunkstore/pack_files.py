@@ -1,0 +1,84 @@
+"""Open pack and log files for reading records out of them, a bounded number at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+
+from deltackpt.chunkstore.layout import Layout
+from deltackpt.chunkstore.location import Location, inline_number
+from deltackpt.errors import StorageError
+from deltackpt.fs.disk import Disk
+
+MAX_OPEN_FILES = 64
+
+
+class PackFiles:
+    """Reads records by location; safe to use from several threads.
+
+    Reads are ``pread`` into fresh buffers, never mmap: an I/O error is then an exception, not a signal.
+    """
+
+    def __init__(self, disk: Disk, layout: Layout) -> None:
+        self._disk = disk
+        self._layout = layout
+        self._open: OrderedDict[str, _OpenFile] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, location: Location) -> bytes:
+        """The whole record at ``location``; ``FileNotFoundError`` when its file is gone, fewer bytes when cut short."""
+        path = self.path(location)
+        file = self._acquire(path)
+        try:
+            return self._disk.read_at(file.fd, location.offset, location.stored_length, path)
+        finally:
+            self._release(file)
+
+    def path(self, location: Location) -> str:
+        number = inline_number(location.pack)
+        return self._layout.pack(location.pack) if number is None else self._layout.record(number)
+
+    def close(self) -> None:
+        """Close the files that nobody is reading from; the others close when their readers are done."""
+        with self._lock:
+            for file in self._open.values():
+                file.evicted = True
+                self._close_if_idle(file)
+            self._open.clear()
+
+    def _acquire(self, path: str) -> _OpenFile:
+        with self._lock:
+            file = self._open.get(path)
+            if file is None:
+                file = self._open[path] = _OpenFile(self._disk.open(path), path)
+                if len(self._open) > MAX_OPEN_FILES:
+                    _, oldest = self._open.popitem(last=False)
+                    oldest.evicted = True
+                    self._close_if_idle(oldest)
+            self._open.move_to_end(path)
+            file.readers += 1
+            return file
+
+    def _release(self, file: _OpenFile) -> None:
+        with self._lock:
+            file.readers -= 1
+            self._close_if_idle(file)
+
+    def _close_if_idle(self, file: _OpenFile) -> None:
+        if file.evicted and not file.readers:
+            # Nothing is lost with a file that was only read.
+            with contextlib.suppress(StorageError):
+                self._disk.close(file.fd, file.path)
+
+
+class _OpenFile:
+    """An open file, how many threads read from it now, and whether it has been dropped from the table."""
+
+    __slots__ = ("evicted", "fd", "path", "readers")
+
+    def __init__(self, fd: int, path: str) -> None:
+        self.fd = fd
+        self.path = path
+        self.readers = 0
+        self.evicted = False

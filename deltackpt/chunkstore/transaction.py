@@ -1,0 +1,214 @@
+"""Write first, then publish: records gathered here are invisible until one log record names them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from deltackpt.chunkstore.chunk_store import ChunkStore, Entries
+from deltackpt.chunkstore.index import View
+from deltackpt.chunkstore.log import CommitAdded, LogRecord, PackAdded, Piece, RefMove, UnknownOutcomeError
+from deltackpt.chunkstore.pack_writer import FinishedPack, PackWriter, Payload
+from deltackpt.chunkstore.reader import ChunkNotFoundError, ChunkReader
+from deltackpt.chunkstore.record import MAX_RECORD_BYTES, RecordHead, seal
+from deltackpt.errors import LimitError, LockedError, StorageError
+from deltackpt.fs.disk import ReadOnlyError
+from deltackpt.ids import ChunkId, CommitId, PackId
+
+INLINE_LIMIT = 256 << 10
+_MAX_RACES = 1000
+
+
+class StaleTransactionError(Exception):
+    """A gc took away what this transaction stands on. Start over: the bytes are still at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to publish, given the store as it is at this record: ref moves and commit objects; or what a gc takes away.
+
+    LogRecord says what each of the deletions means.
+    """
+
+    operation: str
+    refs: tuple[RefMove, ...] = ()
+    commits: tuple[bytes, ...] = ()
+    condemned: tuple[PackId, ...] = ()
+    gone: tuple[PackId, ...] = ()
+    orphans: tuple[PackId, ...] = ()
+    forgotten: tuple[ChunkId, ...] = ()
+    dropped: tuple[CommitId, ...] = ()
+    deleted: tuple[Piece, ...] = ()
+    undeleted: tuple[Piece, ...] = ()
+    purged: tuple[Piece, ...] = ()
+
+
+class Transaction:
+    """New records on their way into the store. A context manager: leaving it unpublished abandons them.
+
+    Records up to ``inline_limit`` bytes in all travel inside the log record; beyond that they go to packs.
+    ``put`` and ``publish`` are for one thread; ``contains`` and ``refer`` may be called from any.
+    """
+
+    def __init__(self, store: ChunkStore, reader: ChunkReader, inline_limit: int = INLINE_LIMIT) -> None:
+        if not store.writable:
+            raise ReadOnlyError(f"{store.layout.root!r} cannot be written; reading the store still works")
+        self._store = store
+        self._reader = reader
+        self._deletions = store.look_now(lambda view: view.deletions)
+        self._writer: PackWriter | None = None
+        self._inline: list[tuple[RecordHead, Payload]] = []
+        self._inline_size = 0
+        self._inline_limit = inline_limit
+        self._new: dict[ChunkId, int] = {}
+        self._bases: dict[ChunkId, int] = {}
+        self._referred: set[ChunkId] = set()
+        self._finished: list[FinishedPack] | None = None
+        self._maybe_published = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None and not self._maybe_published:
+            self._writer.abandon()
+
+    def contains(self, chunk: ChunkId) -> bool:
+        """Whether this transaction already holds a record with the chunk."""
+        return chunk in self._new
+
+    def refer(self, chunks: Iterable[ChunkId]) -> None:
+        """Rely on chunks that the store has already; publishing checks that they are still there."""
+        self._referred.update(chunks)
+
+    def put(self, head: RecordHead, payload: Payload) -> None:
+        """Add a record. Its bases must be in the store or in this transaction. LimitError when it is too large."""
+        if head.stored_length > MAX_RECORD_BYTES:
+            raise LimitError(f"a record of {head.stored_length} bytes is more than the {MAX_RECORD_BYTES} allowed")
+        self._referred.update(base for base in head.bases if base not in self._new)
+        for base in head.bases:
+            self._bases[base] = min(head.rank, self._bases.get(base, head.rank))
+        for member in head.members:
+            self._new.setdefault(member.id, head.rank)
+        if self._writer is not None:
+            self._writer.append(head, payload)
+            return
+        self._inline.append((head, [bytes(piece) for piece in payload]))
+        self._inline_size += head.stored_length
+        if self._inline_size > self._inline_limit:
+            self._move_to_pack()
+
+    def publish(self, decide: Callable[[View], Decision]) -> LogRecord:
+        """Make everything here part of the store in one record, under the next free number; returns the record.
+
+        ``decide`` sees the store as of the record before and may raise to refuse; it is asked again whenever
+        another writer was first, and must not look at the store itself. StaleTransactionError when a chunk relied on
+        is gone, or a gc has claimed a pack of ours. UnknownOutcomeError when the record may be published, or is but
+        the index could not follow; after any other error it is not.
+        """
+        packs = self._finish()
+        inline = b"".join(bytes(piece) for head, payload in self._inline for piece in seal(head, payload))
+        for _ in range(_MAX_RACES):
+            number, record = self._store.look_now(lambda view: self._record(view, decide(view), packs, len(inline)))
+            if self._append(number, record, inline):
+                self._follow(number, {pack.id: pack.entries for pack in packs})
+                return record
+        raise LockedError(
+            f"lost the race for a log record {_MAX_RACES} times; try again when fewer writers are at work"
+        )
+
+    def _append(self, number: int, record: LogRecord, inline: bytes) -> bool:
+        try:
+            self._maybe_published = self._store.log.append(number, record, inline)
+        except UnknownOutcomeError:
+            self._maybe_published = True
+            raise
+        return self._maybe_published
+
+    def _follow(self, number: int, entries: Entries) -> None:
+        try:
+            self._store.follow(number, entries)
+        except StorageError as error:
+            raise UnknownOutcomeError(
+                f"record {number} is published, but the index could not follow: {error}; run `deltackpt log`"
+            ) from error
+
+    def _record(self, view: View, decision: Decision, packs: list[FinishedPack], inline: int) -> tuple[int, LogRecord]:
+        stored = sum(pack.size for pack in packs) + inline
+        record = LogRecord(
+            write_id=os.urandom(16),
+            time_ns=time.time_ns(),
+            operation=decision.operation,
+            actor=f"{socket.gethostname()}:{os.getpid()}",
+            refs=decision.refs,
+            commits=tuple(CommitAdded(data, stored + len(data)) for data in decision.commits),
+            packs=tuple(PackAdded(pack.id, pack.size, len(pack.entries)) for pack in packs),
+            duplicates=tuple(sorted(self._duplicates(view, decision))),
+            revived=tuple(sorted(self._revived(view, packs))),
+            condemned=decision.condemned,
+            gone=decision.gone,
+            orphans=decision.orphans,
+            forgotten=decision.forgotten,
+            dropped=decision.dropped,
+            deleted=decision.deleted,
+            undeleted=decision.undeleted,
+            purged=decision.purged,
+        )
+        return view.applied + 1, record
+
+    def _duplicates(self, view: View, decision: Decision) -> Iterator[ChunkId]:
+        """Chunks here that the store has already, other than in a pack that this very record condemns.
+
+        Said in the record, so that everyone agrees on the copy in use, whichever packs they can still see.
+        """
+        leaving = frozenset(decision.condemned)
+        for chunk in self._new:
+            place = view.chunk(chunk)
+            if place is not None and place.pack not in leaving:
+                yield chunk
+
+    def _revived(self, view: View, packs: list[FinishedPack]) -> set[PackId]:
+        """Condemned packs that hold chunks relied on here.
+
+        Costs nothing while no gc has been at work: only then can a chunk have gone since it was found.
+        """
+        if any(view.is_orphan(pack.id) for pack in packs):
+            raise StaleTransactionError("a gc has claimed a pack of this transaction")
+        condemned = view.condemned()
+        if not condemned and view.deletions == self._deletions:
+            return set()
+        if not all(self._still_below(view, base, rank) for base, rank in self._bases.items()):
+            raise StaleTransactionError("a base of this transaction is gone, or was stored again in another way")
+        try:
+            places = self._reader.dependencies(view, self._referred.difference(self._new))
+        except (ChunkNotFoundError, FileNotFoundError):
+            raise StaleTransactionError("a chunk that this transaction relies on is gone") from None
+        return {place.pack for place in places if place.pack in condemned}
+
+    def _still_below(self, view: View, base: ChunkId, rank: int) -> bool:
+        """Whether the copy of ``base`` that will be in use has a rank below that of the records that stand on it."""
+        place = view.chunk(base)
+        found = place.rank if place is not None else self._new.get(base)
+        return found is not None and found < rank
+
+    def _finish(self) -> list[FinishedPack]:
+        if self._finished is None:
+            try:
+                self._finished = self._writer.finish() if self._writer is not None else []
+            except FileNotFoundError:
+                raise StaleTransactionError("a gc swept a pack of this transaction while it grew") from None
+        return self._finished
+
+    def _move_to_pack(self) -> None:
+        self._writer = PackWriter(self._store.disk, self._store.layout)
+        for head, payload in self._inline:
+            self._writer.append(head, payload)
+        self._inline = []
+        self._inline_size = 0

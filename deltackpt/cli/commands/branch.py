@@ -1,0 +1,34 @@
+"""``deltackpt branch``: list, begin, move and delete branches."""
+
+from __future__ import annotations
+
+import click
+
+from deltackpt.cli.address import REF, Address, open_store
+from deltackpt.cli.render.commits import ref_document, ref_lines
+from deltackpt.cli.settings import Settings, json_option, shared_options
+from deltackpt.cli.text import shown
+from deltackpt.history.resolve import DEFAULT_BRANCH
+
+
+@click.command("branch")
+@click.argument("name", required=False)
+@click.argument("ref", default=DEFAULT_BRANCH, type=REF)
+@click.option("-d", "--delete", is_flag=True, help="Delete branch NAME; its commits stay until gc.")
+@click.option("--force", is_flag=True, help="Move NAME when it exists.")
+@json_option
+@shared_options
+@click.pass_obj
+def command(settings: Settings, name: str | None, ref: Address, delete: bool, force: bool) -> None:
+    """List branches; or begin branch NAME at REF (else at main)."""
+    with open_store(settings, ref) as store:
+        if name is None:
+            branches = store.branches()
+            settings.report(lambda: ref_document(branches), lambda: ref_lines(branches))
+        elif delete:
+            store.delete_branch(name)
+            settings.report(lambda: {"deleted": name}, lambda: [f"deleted branch {shown(name)}"])
+        else:
+            store.branch(name, ref.ref, force=force)
+            branch = {name: store.resolve(name)}
+            settings.report(lambda: ref_document(branch), lambda: ref_lines(branch))

@@ -1,0 +1,90 @@
+"""``deltackpt commit``: store a checkpoint file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from deltackpt.cli.address import REF, Address, open_store
+from deltackpt.cli.progress import Bar
+from deltackpt.cli.render.commits import added, commit_document, illness, step
+from deltackpt.cli.settings import Settings, json_option, shared_options
+from deltackpt.cli.text import shown, size
+from deltackpt.errors import FormatError, InvalidInputError
+from deltackpt.history.commits import Commit
+
+_MAX_CONFIG_BYTES = 16 << 20
+
+
+@click.command("commit")
+@click.argument("file", type=click.Path(), metavar="FILE")
+@click.option("--step", type=int, help="The training step.")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE", help="A metric; may be given several times.")
+@click.option("-m", "--message", default="", help="A note on this commit.")
+@click.option("--branch", default="main", show_default=True, help="The branch to commit to; made when missing.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME", help="A tag to put on it; may be given several times.")
+@click.option("--parent", type=REF, help="The commit to continue from, rather than the branch's newest.")
+@click.option("--config", type=click.Path(), metavar="FILE.json", help="The run's configuration, kept beside.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["fail", "rebase"]),
+    default="fail",
+    show_default=True,
+    help="What to do when another writer commits to the branch first.",
+)
+@json_option
+@shared_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    /,
+    file: str,
+    metrics: Sequence[str],
+    tags: Sequence[str],
+    parent: Address | None,
+    config: str | None,
+    **described: Any,
+) -> None:
+    """Store the checkpoint FILE (safetensors), without loading it into memory.
+
+    Checking the commit out gives the same file again, byte for byte.
+    """
+    described |= {"metrics": dict(map(_metric, metrics)), "tags": tags, "config": config and _json_file(config)}
+    with open_store(settings, parent) as store, Bar(settings, "committing", _file_size(file)) as bar:
+        commit = store.commit_file(file, progress=bar.advance, parent=parent and parent.ref, **described)
+    settings.report(lambda: commit_document(commit), lambda: _lines(commit))
+
+
+def _lines(commit: Commit) -> Iterator[str]:
+    yield f"[{shown(commit.branch)} {commit.id.short}] {step(commit)}, {size(commit.logical_bytes)}, {added(commit)}"
+    if not commit.healthy:
+        yield illness(commit)
+
+
+def _metric(text: str) -> tuple[str, float]:
+    name, equals, value = text.partition("=")
+    try:
+        return name, float(value if equals else "none given")
+    except ValueError:
+        raise InvalidInputError(f"--metric {text!r} is not NAME=NUMBER, such as val_loss=2.34") from None
+
+
+def _json_file(path: str) -> Any:
+    if _file_size(path) > _MAX_CONFIG_BYTES:
+        raise FormatError(f"{path!r}: a configuration of more than {_MAX_CONFIG_BYTES} bytes; keep it elsewhere")
+    try:
+        with open(path, "rb") as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path!r} is not JSON: {error}; give a JSON file") from None
+
+
+def _file_size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError as error:
+        raise InvalidInputError(f"cannot read {path!r}: {os.strerror(error.errno or 0)}; check the path") from None

@@ -1,0 +1,22 @@
+"""``deltackpt gc``: free what nothing reaches."""
+
+from __future__ import annotations
+
+import click
+
+from deltackpt.cli.address import open_store
+from deltackpt.cli.progress import Bar
+from deltackpt.cli.render.upkeep import gc_document, gc_lines
+from deltackpt.cli.settings import Settings, json_option, shared_options
+
+
+@click.command("gc")
+@click.option("--dry-run", is_flag=True, help="Say what would be freed, and change nothing.")
+@json_option
+@shared_options
+@click.pass_obj
+def command(settings: Settings, dry_run: bool) -> None:
+    """Free what no branch or tag reaches. Safe beside writers and readers."""
+    with open_store(settings) as store, Bar(settings, "collecting garbage"):
+        plan = store.gc(dry_run=dry_run)
+    settings.report(lambda: gc_document(plan, dry_run=dry_run), lambda: gc_lines(plan, dry_run=dry_run))

@@ -1,0 +1,29 @@
+"""``deltackpt log``: the history."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import click
+
+from deltackpt.cli.address import REF, Address, open_store
+from deltackpt.cli.render.commits import Names, commit_document
+from deltackpt.cli.render.log import log_lines
+from deltackpt.cli.settings import Settings, json_option, shared_options
+
+
+@click.command("log")
+@click.argument("ref", required=False, type=REF)
+@click.option("-n", "--number", type=click.IntRange(min=0), help="Show this many commits at most.")
+@json_option
+@shared_options
+@click.pass_obj
+def command(settings: Settings, ref: Address | None, number: int | None) -> None:
+    """Show commits, newest first: every branch as a graph, or the line of REF and its parents alone.
+
+    Each commit shows its id, time, step, what it added to the store, metrics and message.
+    """
+    with open_store(settings, ref) as store:
+        commits = list(islice(store.log(ref.ref if ref else None), number))
+        names = Names(store)
+    settings.report(lambda: [commit_document(c, names) for c in commits], lambda: log_lines(commits, names))

@@ -1,0 +1,34 @@
+"""``deltackpt tag``: list, set, move and delete tags."""
+
+from __future__ import annotations
+
+import click
+
+from deltackpt.cli.address import REF, Address, open_store
+from deltackpt.cli.render.commits import ref_document, ref_lines
+from deltackpt.cli.settings import Settings, json_option, shared_options
+from deltackpt.cli.text import shown
+from deltackpt.history.resolve import DEFAULT_BRANCH
+
+
+@click.command("tag")
+@click.argument("name", required=False)
+@click.argument("ref", default=DEFAULT_BRANCH, type=REF)
+@click.option("-d", "--delete", is_flag=True, help="Delete tag NAME; its commit stays until gc.")
+@click.option("--force", is_flag=True, help="Move NAME when it exists.")
+@json_option
+@shared_options
+@click.pass_obj
+def command(settings: Settings, name: str | None, ref: Address, delete: bool, force: bool) -> None:
+    """List tags; or put tag NAME on REF (else on main)."""
+    with open_store(settings, ref) as store:
+        if name is None:
+            tags = store.tags()
+            settings.report(lambda: ref_document(tags), lambda: ref_lines(tags))
+        elif delete:
+            store.delete_tag(name)
+            settings.report(lambda: {"deleted": name}, lambda: [f"deleted tag {shown(name)}"])
+        else:
+            store.tag(name, ref.ref, force=force)
+            tag = {name: store.resolve(name)}
+            settings.report(lambda: ref_document(tag), lambda: ref_lines(tag))

@@ -1,0 +1,94 @@
+"""What changed between two commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from deltackpt.cli.columns import aligned
+from deltackpt.cli.render.commits import commit_document
+from deltackpt.cli.text import counted, figure, percent, shape, shown
+from deltackpt.diff.diff import Diff, TensorChange, ValueChange
+
+_HEAD = ("changed", "type", "shape", "values", "L2", "max")
+_RIGHT = frozenset({3, 4, 5})
+_VALUE_LIMIT = 60
+
+
+def diff_lines(diff: Diff, limit: int | None) -> Iterator[str]:
+    """``limit`` bounds the table of changed tensors, largest change first."""
+    yield f"from {diff.old.description} to {diff.new.description}"
+    for title, changes in (("metrics", diff.metrics), ("config", diff.config), ("values", diff.values)):
+        yield from _values(title, changes)
+    yield from (f"- {shown(name)}" for name in diff.removed)
+    yield from (f"+ {shown(name)}" for name in diff.added)
+    yield from _changed(diff.changed, limit)
+    counts = (len(diff.changed), len(diff.added), len(diff.removed), diff.unchanged)
+    words = ("changed", "added", "removed", "the same")
+    tally = ", ".join(f"{count:,} {word}" for count, word in zip(counts, words, strict=True))
+    yield f"{counted(sum(counts), 'tensor')}: {tally}"
+
+
+def _changed(changes: Sequence[TensorChange], limit: int | None) -> Iterator[str]:
+    if not changes:
+        return
+    yield from aligned([_HEAD, *map(_row, changes[:limit])], _RIGHT)
+    if limit is not None and len(changes) > limit:
+        yield f"... and {counted(len(changes) - limit, 'tensor')} that changed less"
+
+
+def _row(change: TensorChange) -> tuple[str, ...]:
+    form = (shown(change.name), change.dtype, shape(change.shape))
+    if change.reshaped is not None:
+        return (*form, f"was {change.reshaped}", "", "")
+    found = change.change
+    ill = f" ({found.nonfinite:,} non-finite)" if found.nonfinite else ""
+    return (*form, percent(found.fraction), figure(found.l2), figure(found.largest) + ill)
+
+
+def _values(title: str, changes: Sequence[ValueChange]) -> Iterator[str]:
+    if changes:
+        yield title
+        rows = [(shown(change.name), _value(change.old), "->", _value(change.new)) for change in changes]
+        yield from aligned(rows, indent="  ")
+
+
+def _value(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case float():
+            return f"{value:.6g}"
+    return shown(value if isinstance(value, str) else repr(value), _VALUE_LIMIT)
+
+
+def diff_document(diff: Diff) -> dict[str, Any]:
+    return {
+        "old": commit_document(diff.old),
+        "new": commit_document(diff.new),
+        "added": diff.added,
+        "removed": diff.removed,
+        "unchanged": diff.unchanged,
+        "changed": [
+            {
+                "name": change.name,
+                "dtype": change.dtype,
+                "shape": change.shape,
+                "reshaped": change.reshaped,
+                "elements": change.change.elements,
+                "changed": change.change.changed,
+                "fraction": change.change.fraction,
+                "l2": change.change.l2,
+                "max": change.change.largest,
+                "nonfinite": change.change.nonfinite,
+            }
+            for change in diff.changed
+        ],
+        "values": _documents(diff.values),
+        "config": _documents(diff.config),
+        "metrics": _documents(diff.metrics),
+    }
+
+
+def _documents(changes: Sequence[ValueChange]) -> list[dict[str, Any]]:
+    return [{"name": change.name, "old": change.old, "new": change.new} for change in changes]

@@ -1,0 +1,59 @@
+"""What gc did, and what verify found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from deltackpt.cli.text import counted, shown, size
+from deltackpt.maintenance.gc import GcPlan
+from deltackpt.maintenance.verify import Report
+
+
+def gc_lines(plan: GcPlan, *, dry_run: bool) -> Iterator[str]:
+    if plan.empty:
+        yield "nothing to collect"
+        return
+    yield f"{'would free' if dry_run else 'freed'} {size(plan.freed_bytes)}"
+    yield f"  {counted(len(plan.dropped), 'commit')} that no branch or tag reaches"
+    if plan.purged:
+        yield f"  {counted(len(plan.purged), 'deleted commit or part')}, for good"
+    yield f"  {counted(len(plan.condemned), 'pack')} with garbage, {size(plan.written_bytes)} of live data copied out"
+    yield f"  {counted(len(plan.orphans) + len(plan.leftovers), 'file')} left by writers that did not finish"
+
+
+def gc_document(plan: GcPlan, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "freed_bytes": plan.freed_bytes,
+        "removed_bytes": plan.removed_bytes,
+        "written_bytes": plan.written_bytes,
+        "dropped_commits": [str(commit) for commit in plan.dropped],
+        "purged": [{"id": str(commit), "part": part} for commit, part in plan.purged],
+        "condemned_packs": [str(pack) for pack in plan.condemned],
+        "orphan_packs": [str(pack) for pack in plan.orphans],
+        "leftover_files": list(plan.leftovers),
+        "copied_records": len(plan.copied),
+    }
+
+
+def verify_lines(report: Report, *, data: bool) -> Iterator[str]:
+    for problem in report.problems:
+        yield f"PROBLEM {shown(problem.what)}"
+        yield from (f"  affects {shown(affected)}" for affected in problem.affects)
+    looked = f"{counted(report.commits, 'commit')}, {counted(report.packs, 'pack')}, {counted(report.chunks, 'chunk')}"
+    depth = f"{size(report.checked_bytes)} decoded and hashed" if data else "structure only; --data reads every byte"
+    found = "all good" if report.ok else counted(len(report.problems), "problem")
+    yield f"{found}: {looked}, {depth}"
+
+
+def verify_document(report: Report, *, data: bool) -> dict[str, Any]:
+    return {
+        "ok": report.ok,
+        "data": data,
+        "commits": report.commits,
+        "packs": report.packs,
+        "chunks": report.chunks,
+        "checked_bytes": report.checked_bytes,
+        "problems": [{"what": problem.what, "affects": list(problem.affects)} for problem in report.problems],
+    }

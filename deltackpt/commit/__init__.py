@@ -1,0 +1,1 @@
+"""Committing: from a state or a file to a published commit."""

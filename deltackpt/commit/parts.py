@@ -1,0 +1,124 @@
+"""Writing the parts of a commit: chunks first, then the objects that list them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from math import prod
+
+from deltackpt.chunking.grid import grid_for
+from deltackpt.chunkstore.ingest import Ingest, IngestedTensor
+from deltackpt.commit.content import ContentPart
+from deltackpt.history.manifest import StoredPart, StoredTensor
+from deltackpt.history.objects import (
+    INLINE_BYTES,
+    Group,
+    GroupLayout,
+    Part,
+    PartEntry,
+    TensorLayout,
+    encode,
+)
+from deltackpt.skeleton.capture import CapturedTensor
+from deltackpt.tensor.finite import Finiteness, finiteness
+
+GROUP_TENSORS = 64
+GROUP_CHUNKS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTensor:
+    """A tensor on its way: its layout, and its chunks or its inline bytes."""
+
+    layout: TensorLayout
+    ingested: IngestedTensor
+    inline: bytes | None
+    before: Finiteness | None
+
+    @property
+    def stored(self) -> StoredTensor:
+        """The tensor as a reader will find it, once everything is taken in."""
+        return StoredTensor(self.layout, tuple(self.ingested.chunks), self.inline, self.ingested.finiteness)
+
+    @property
+    def became_nonfinite(self) -> bool:
+        """Worse than in the parent. A tensor born with +inf is normal (range observers are), born with NaN is not."""
+        born = Finiteness.INFINITE if self.before is None else self.before
+        return self.ingested.finiteness > born
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPart:
+    """A part whose chunks are in the transaction."""
+
+    content: ContentPart
+    tensors: tuple[WrittenTensor, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.layout.nbytes for tensor in self.tensors)
+
+    @property
+    def stored(self) -> StoredPart:
+        """The part as a reader will find it."""
+        return StoredPart(self.content.form, self.content.skeleton, tuple(tensor.stored for tensor in self.tensors))
+
+
+def write_part(ingest: Ingest, part: ContentPart, parent: Mapping[str, StoredTensor], chunk_bytes: int) -> WrittenPart:
+    """Hand a part's tensors to ``ingest``, cut into chunks of about ``chunk_bytes``, which is a fact of the store.
+
+    ``parent`` holds the parent commit's tensors by name: the delta bases.
+    """
+    written = (_write_tensor(ingest, tensor, parent.get(tensor.name), chunk_bytes) for tensor in part.tensors)
+    return WrittenPart(part, tuple(written))
+
+
+def _write_tensor(
+    ingest: Ingest, tensor: CapturedTensor, before: StoredTensor | None, chunk_bytes: int
+) -> WrittenTensor:
+    source = tensor.source
+    nbytes = source.dtype.itemsize * prod(source.shape)
+    known = before.finiteness if before is not None else None
+    if nbytes <= INLINE_BYTES:
+        plain = bytes(source.read(0, nbytes))
+        source.release()
+        layout = TensorLayout(tensor.name, source.dtype.name, source.shape, 0, 0)
+        return WrittenTensor(layout, IngestedTensor([], finiteness(memoryview(plain), source.dtype)), plain, known)
+    grid = grid_for(source.dtype.itemsize, source.shape, chunk_bytes)
+    layout = TensorLayout(tensor.name, source.dtype.name, source.shape, grid.period, grid.piece)
+    same_grid = before is not None and before.layout.dtype == layout.dtype and not before.layout.inline
+    hints = before.chunks if before is not None and same_grid and before.layout.grid == grid else ()
+    return WrittenTensor(layout, ingest.tensor(source, nbytes, grid, hints, suspect=bool(known)), None, known)
+
+
+def write_objects(ingest: Ingest, part: WrittenPart) -> PartEntry:
+    """Write the part's groups, layouts and skeleton; every chunk must have been taken in."""
+    groups = tuple(_write_group(ingest, group) for group in _grouped(part.tensors))
+    skeleton = ingest.object(part.content.skeleton)
+    identity = ingest.object(encode(Part(part.content.form, skeleton, groups)))
+    return PartEntry(part.content.name, identity, len(part.tensors), part.nbytes)
+
+
+def _grouped(tensors: Sequence[WrittenTensor]) -> Iterator[list[WrittenTensor]]:
+    group: list[WrittenTensor] = []
+    chunks = 0
+    for tensor in tensors:
+        if group and (len(group) >= GROUP_TENSORS or chunks + len(tensor.ingested.chunks) > GROUP_CHUNKS):
+            yield group
+            group, chunks = [], 0
+        group.append(tensor)
+        chunks += len(tensor.ingested.chunks)
+    if group:
+        yield group
+
+
+def _write_group(ingest: Ingest, tensors: Sequence[WrittenTensor]) -> bytes:
+    layout = ingest.object(encode(GroupLayout(tuple(tensor.layout for tensor in tensors))))
+    group = Group(
+        layout,
+        b"".join(chain.from_iterable(tensor.ingested.chunks for tensor in tensors)),
+        tuple(tensor.inline for tensor in tensors if tensor.inline is not None),
+        tuple((at, int(t.ingested.finiteness)) for at, t in enumerate(tensors) if t.ingested.finiteness),
+    )
+    return ingest.object(encode(group))

@@ -1,0 +1,111 @@
+"""What the caller wants to say about a commit, checked before any byte is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, SupportsFloat, get_args
+
+from deltackpt.errors import InvalidInputError
+from deltackpt.history.commits import Commit
+from deltackpt.history.refs import Branch, Tag
+from deltackpt.history.resolve import DEFAULT_BRANCH
+
+OnConflict = Literal["fail", "rebase"]
+MAX_MESSAGE_BYTES = 64 << 10
+_STEP_RANGE = range(-(1 << 63), 1 << 63)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CommitRequest:
+    """A commit to be made. ``parent`` is a ref expression or a commit; None follows the branch's head.
+
+    InvalidInputError names the field that cannot be right.
+    """
+
+    step: int | None = None
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    message: str = ""
+    branch: str = DEFAULT_BRANCH
+    tags: tuple[str, ...] = ()
+    parent: str | Commit | None = None
+    config: Any = None
+    meta: Any = None
+    on_conflict: OnConflict = "fail"
+
+    def __post_init__(self) -> None:
+        Branch(self.branch)
+        for tag in self.tags:
+            Tag(tag)
+        if self.on_conflict not in get_args(OnConflict):
+            raise InvalidInputError(f"on_conflict is 'fail' or 'rebase', not {self.on_conflict!r}")
+        if not _is_text(self.message):
+            raise InvalidInputError(f"message is a text of valid Unicode, not {repr(self.message)[:80]}")
+        if len(self.message.encode()) > MAX_MESSAGE_BYTES:
+            raise InvalidInputError(f"the message is longer than {MAX_MESSAGE_BYTES} bytes; keep long texts in meta")
+
+    @classmethod
+    def checked(cls, *, step: Any, metrics: Mapping[str, Any] | None, tags: Any, **rest: Any) -> CommitRequest:
+        """A request from what callers pass: numbers of any library, one tag or several, None for nothing."""
+        return cls(step=_whole(step), metrics=_numbers(metrics), tags=_several(tags), **rest)
+
+
+def _is_text(value: object) -> bool:
+    """Whether ``value`` is a text that UTF-8 can hold."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _several(tags: Any) -> tuple[str, ...]:
+    if tags is None or isinstance(tags, str):
+        return (tags,) if tags else ()
+    if not isinstance(tags, Iterable):
+        raise InvalidInputError(f"tags is the name of one tag, or a list of names, not {tags!r}")
+    return tuple(dict.fromkeys(tags))
+
+
+def _whole(step: Any) -> int | None:
+    if step is None:
+        return None
+    try:
+        value = int(step)
+    except (TypeError, ValueError):
+        value = None
+    if value is None or isinstance(step, bool | str) or value != step or value not in _STEP_RANGE:
+        raise InvalidInputError(f"step is a whole number, not {step!r}")
+    return value
+
+
+def _numbers(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    if metrics is None:
+        return {}
+    if not isinstance(metrics, Mapping):
+        raise InvalidInputError(f"metrics is a dict of numbers by name, not {metrics!r}")
+    return {_metric_name(name): _number(name, value) for name, value in metrics.items()}
+
+
+def _metric_name(name: Any) -> str:
+    if not _is_text(name) or not name or any(c in name for c in "~@\n\r\0"):
+        raise InvalidInputError(f"a metric's name is a text without '~', '@' and line breaks, not {name!r}")
+    return str(name)
+
+
+def _number(name: str, value: Any) -> float:
+    plain = isinstance(value, numbers.Real) or (isinstance(value, SupportsFloat) and not isinstance(value, str | bytes))
+    try:
+        number = float(value) if plain else None
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        number = None
+    if number is None or isinstance(value, bool):
+        raise InvalidInputError(f"metric {name!r} is not a number: {value!r}; pass a float")
+    return math.nan if math.isnan(number) else number
+
+
+def plain_config(config: Any) -> Any:
+    """A configuration as data: dataclasses and argument namespaces become dicts."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return dataclasses.asdict(config)
+    if type(config).__name__ == "Namespace" and hasattr(config, "__dict__"):
+        return vars(config)
+    return config

@@ -1,0 +1,171 @@
+"""The one module that creates, writes, syncs, renames, links and removes files of a store.
+
+Everything durable goes through a :class:`Disk`, so that the order of these few calls can be recorded and
+every crash state that it allows can be replayed. Each method is one step of the protocol; there are no
+compound "atomic write" calls that would hide a sync.
+
+Missing and existing files keep their Python types (``FileNotFoundError``, ``FileExistsError``): they steer
+the protocol. Any other refusal of the file system is a :class:`StorageError`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from deltackpt.errors import StorageError
+
+Buffer = bytes | bytearray | memoryview
+
+_MAX_IOVEC = 512
+_FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class DiskFullError(StorageError):
+    """No room left (disk, quota or file size limit). Nothing was published."""
+
+
+class ReadOnlyError(StorageError):
+    """The file system or its permissions forbid writing. Reading works."""
+
+
+@contextmanager
+def storage_errors(doing: str, path: str) -> Iterator[None]:
+    """Turn an ``OSError`` of the block into a typed, one-line error that names the file."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        reason = f"{doing} {path!r} failed: {os.strerror(error.errno) if error.errno else error}"
+        if error.errno in _NO_ROOM:
+            raise DiskFullError(f"{reason}; nothing was published; free some room and try again") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise ReadOnlyError(f"{reason}; reading the store still works") from error
+        raise StorageError(f"{reason}; the store is as it was before") from error
+
+
+class Disk:
+    """The real file system. File modes obey umask and setgid."""
+
+    def create(self, path: str) -> int:
+        """Open a new file for writing; ``FileExistsError`` when the name is taken."""
+        with storage_errors("creating", path):
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def write(self, fd: int, pieces: Sequence[Buffer], path: str) -> None:
+        """Append all of ``pieces``, however often the kernel takes less than it was given."""
+        with storage_errors("writing", path):
+            for start in range(0, len(pieces), _MAX_IOVEC):
+                self._write_batch(fd, [memoryview(p).cast("B") for p in pieces[start : start + _MAX_IOVEC] if len(p)])
+
+    @staticmethod
+    def _write_batch(fd: int, views: list[memoryview]) -> None:
+        while views:
+            written = os.writev(fd, views)
+            while views and written >= len(views[0]):
+                written -= len(views.pop(0))
+            if written:
+                views[0] = views[0][written:]
+
+    def allocate(self, fd: int, size: int, path: str) -> None:
+        """Set ``size`` bytes aside for the file, so that a disk too full for it says so now."""
+        if size:
+            with storage_errors("reserving room for", path):
+                os.posix_fallocate(fd, 0, size)
+
+    def sync(self, fd: int, path: str) -> None:
+        """Make the file's bytes durable. After a failure the file must never be used or synced again."""
+        with storage_errors("syncing", path):
+            if _FULL_SYNC is None:
+                os.fsync(fd)
+            else:
+                # macOS's fsync leaves the bytes in the drive's cache.
+                fcntl.fcntl(fd, _FULL_SYNC)
+
+    def close(self, fd: int, path: str) -> None:
+        with storage_errors("closing", path):
+            os.close(fd)
+
+    def sync_directory(self, path: str) -> None:
+        """Make the names in a directory durable: creations, renames, links and removals so far."""
+        with storage_errors("opening directory", path):
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.sync(fd, path)
+        finally:
+            os.close(fd)
+
+    def rename(self, source: str, target: str) -> None:
+        with storage_errors("renaming to", target):
+            os.rename(source, target)
+
+    def link(self, source: str, target: str) -> None:
+        """Give the file a second name; ``FileExistsError`` when it is taken. This is the create-only step."""
+        with storage_errors("linking", target):
+            os.link(source, target)
+
+    def unlink(self, path: str) -> None:
+        """Remove a name; a name that is not there is fine."""
+        with storage_errors("removing", path):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                return
+
+    def make_directory(self, path: str) -> None:
+        """Create one directory; one that exists is fine."""
+        with storage_errors("creating directory", path):
+            try:
+                os.mkdir(path)
+            except FileExistsError:
+                if not os.path.isdir(path):
+                    raise
+
+    def open(self, path: str) -> int:
+        """Open for reading with :meth:`read_at`."""
+        with storage_errors("opening", path):
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def size(self, path: str) -> int:
+        with storage_errors("looking at", path):
+            return os.stat(path).st_size
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(path)
+
+    def names(self, path: str) -> list[str]:
+        """Names in a directory, sorted; a directory that is not there has none."""
+        with storage_errors("listing", path):
+            try:
+                return sorted(os.listdir(path))
+            except FileNotFoundError:
+                return []
+
+    def read_at(self, fd: int, offset: int, length: int, path: str) -> bytes:
+        """Exactly ``length`` bytes, or fewer where the file ends before."""
+        with storage_errors("reading", path):
+            data = os.pread(fd, length, offset)
+            if len(data) == length or not data:
+                return data
+            pieces = [data]
+            while (missing := length - sum(map(len, pieces))) and (
+                more := os.pread(fd, missing, offset + length - missing)
+            ):
+                pieces.append(more)
+            return b"".join(pieces)
+
+    def read(self, path: str, limit: int) -> bytes:
+        """A whole small file; StorageError when it is larger than ``limit`` bytes."""
+        fd = self.open(path)
+        try:
+            size = os.fstat(fd).st_size
+            if size > limit:
+                raise StorageError(f"{path!r} is {size} bytes, more than the {limit} that such a file may have")
+            return self.read_at(fd, 0, size, path)
+        finally:
+            os.close(fd)

@@ -1,0 +1,152 @@
+"""A shared or exclusive lock between processes and between the threads of one.
+
+``flock`` belongs to an open file description, so it does not keep two threads of a process apart; a
+condition variable does. Safety of the store never rests on this lock: it guards the index, a cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deltackpt.fs.disk import storage_errors
+
+# How many seconds the readers of one process may hold the lock between them, and then leave it to others.
+LONGEST_HOLD = 0.05
+PAUSE = 0.001
+
+
+class FileLock:
+    """Many readers or one writer, over the file at ``path`` (created, with its folder, when it can be)."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = _open(path)
+        self._state = threading.Condition()
+        self._readers = 0
+        self._since = 0.0
+        self._writing = False
+        self._paused = False
+        self._writers_waiting = 0
+        self._mine = threading.local()
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Hold the lock together with other readers. A thread that holds it already gets it at once."""
+        depth = getattr(self._mine, "depth", 0)
+        with self._state:
+            if not depth:
+                self._wait_as_reader()
+            self._readers += 1
+        self._mine.depth = depth + 1
+        try:
+            yield
+        finally:
+            self._mine.depth = depth
+            with self._state:
+                self._readers -= 1
+                if not self._readers:
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+                    self._state.notify_all()
+
+    def _wait_as_reader(self) -> None:
+        """Readers make way, or a stream of them would keep others out: at once for a writer of this process, and
+        for one of another, which cannot be seen, now and then.
+        """
+        while (
+            self._writing or self._writers_waiting or (self._readers and time.monotonic() > self._since + LONGEST_HOLD)
+        ):
+            made_way = not (self._writing or self._writers_waiting)
+            self._state.wait()
+            if made_way and not self._readers:
+                time.sleep(PAUSE)
+        if not self._readers:
+            self._flock(fcntl.LOCK_SH)
+            self._since = time.monotonic()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        assert not getattr(self._mine, "depth", 0), "a reader cannot become the writer"
+        with self._state:
+            self._writers_waiting += 1
+            try:
+                self._state.wait_for(lambda: not self._writing and not self._readers)
+                self._writing = True
+            finally:
+                self._writers_waiting -= 1
+                self._state.notify_all()
+        try:
+            self._flock(fcntl.LOCK_EX)
+            yield
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            with self._state:
+                self._writing = False
+                self._state.notify_all()
+
+    def pause(self) -> None:
+        """Wait until no thread of this process holds the lock, and let none take it before :meth:`resume`."""
+        if getattr(self._mine, "depth", 0):
+            return
+        with self._state:
+            self._writers_waiting += 1
+            self._state.wait_for(lambda: not self._writing and not self._readers)
+            self._writers_waiting -= 1
+            self._writing = self._paused = True
+
+    def resume(self) -> None:
+        with self._state:
+            if self._paused:
+                self._writing = self._paused = False
+                self._state.notify_all()
+
+    def _flock(self, mode: int) -> None:
+        """Lock the file that stands at the path now: when somebody deleted it, others lock a new one."""
+        while True:
+            fcntl.flock(self._fd, mode)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._fd), os.stat(self._path)):
+                    return
+            stale, self._fd = self._fd, _open(self._path)
+            os.close(stale)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _open(path: str) -> int:
+    with storage_errors("opening", path):
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError:
+            if not os.path.exists(path):
+                raise
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def hold(fd: int) -> None:
+    """Mark an open file as in use for as long as it stays open; a hint for others, never needed for safety."""
+    with contextlib.suppress(OSError):
+        # Waits for a moment when somebody asks with is_held just now.
+        fcntl.flock(fd, fcntl.LOCK_EX)
+
+
+def is_held(path: str) -> bool:
+    """Whether some process holds the file with :func:`hold`."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False

@@ -1,0 +1,123 @@
+"""Writing a file for the user: complete under its name, or not there at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from deltackpt.errors import InvalidInputError
+from deltackpt.fs.disk import Buffer, Disk, storage_errors
+from deltackpt.fs.writeback import Writeback
+
+
+class TargetExistsError(InvalidInputError):
+    """The target is there already and may not be replaced."""
+
+
+class TargetFile:
+    """A file of known size that grows under a temporary name beside ``path`` and takes its name when complete.
+
+    A context manager: leaving it by an exception removes what was written. ``write_at`` may be called from several
+    threads. TargetExistsError when ``path`` exists and ``force`` is not given; anything but a regular file
+    or a symbolic link is never replaced, and a link is replaced itself, not what it points to.
+    """
+
+    def __init__(self, disk: Disk, path: str, size: int, *, force: bool = False) -> None:
+        self._disk = disk
+        self._path = path
+        self._force = force
+        check_target(path, force=force)
+        folder, name = os.path.split(os.path.abspath(path))
+        self._folder = folder
+        self._staged = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}.tmp")
+        self._fd = self._create(size)
+        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="deltackpt-sync")
+        self._writeback = Writeback(disk, self._fd, path, self._syncer)
+
+    def _create(self, size: int) -> int:
+        try:
+            fd = self._disk.create(self._staged)
+        except FileNotFoundError:
+            raise InvalidInputError(f"cannot write {self._path!r}: folder {self._folder!r} does not exist") from None
+        try:
+            # A disk too full for the file says so now, before hours of work.
+            self._disk.allocate(fd, size, self._path)
+        except BaseException:
+            self._disk.close(fd, self._staged)
+            self._disk.unlink(self._staged)
+            raise
+        return fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._writeback.settle()
+                self._disk.sync(self._fd, self._path)
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            self._syncer.shutdown(wait=True)
+        if error is not None:
+            self._abandon()
+            return
+        self._disk.close(self._fd, self._path)
+        self._publish()
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        with storage_errors("writing", self._path):
+            view = memoryview(data).cast("B")
+            size = len(view)
+            while len(view):
+                written = os.pwrite(self._fd, view, offset)
+                view, offset = view[written:], offset + written
+        self._writeback.wrote(size)
+
+    def _publish(self) -> None:
+        try:
+            if self._force:
+                check_target(self._path, force=True)
+                self._disk.rename(self._staged, self._path)
+            else:
+                # Unlike rename, link refuses a name that somebody took meanwhile.
+                self._link()
+            self._disk.sync_directory(self._folder)
+        finally:
+            self._disk.unlink(self._staged)
+
+    def _link(self) -> None:
+        try:
+            self._disk.link(self._staged, self._path)
+        except FileExistsError:
+            raise _exists(self._path) from None
+
+    def _abandon(self) -> None:
+        self._writeback.abandon()
+        self._disk.close(self._fd, self._path)
+        self._disk.unlink(self._staged)
+
+
+def check_target(path: str, *, force: bool) -> None:
+    """TargetExistsError unless a file may be written at ``path``."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InvalidInputError(f"cannot write {path!r}: {os.strerror(error.errno or 0)}") from None
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise TargetExistsError(f"{path!r} exists and is not a regular file; choose another target")
+    if not force:
+        raise _exists(path)
+
+
+def _exists(path: str) -> TargetExistsError:
+    return TargetExistsError(f"{path!r} exists already; replace it with --force (force=True), or choose another target")

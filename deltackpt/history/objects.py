@@ -1,0 +1,166 @@
+"""The objects that make up history, as they are stored: msgpack arrays, named by the hash of their bytes.
+
+    commit -> parts -> groups -> chunks
+                    -> skeleton
+              group -> layout
+
+What rarely changes (names, types, shapes) stands in layouts, what always changes (chunk ids) in groups, so a
+layout is stored once for a run, and a group whose tensors did not change is shared with the parent commit.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from math import prod
+from typing import Any, TypeVar
+
+import msgspec
+
+from deltackpt.chunking.grid import Grid
+from deltackpt.errors import CorruptError
+from deltackpt.ids import ChunkId
+from deltackpt.tensor.dtype import DType, dtype_named
+
+INLINE_BYTES = 256
+ID_SIZE = ChunkId.size
+
+
+class Form(enum.IntEnum):
+    """What a part's skeleton is. The numbers are on disk: never reuse or renumber one."""
+
+    STATE = 0
+    FILE = 1
+
+
+class TensorLayout(msgspec.Struct, frozen=True, array_like=True):
+    """A tensor's fixed facts. ``period`` and ``piece`` are its chunk grid; both 0: its bytes stand in the group."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    period: int
+    piece: int
+
+    @property
+    def type(self) -> DType:
+        return dtype_named(self.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        return self.type.itemsize * prod(self.shape)
+
+    @property
+    def inline(self) -> bool:
+        return not self.piece
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.period, self.piece)
+
+    @property
+    def chunk_count(self) -> int:
+        return 0 if self.inline else self.grid.count(self.nbytes)
+
+
+class GroupLayout(msgspec.Struct, frozen=True, array_like=True, tag="layout"):
+    tensors: tuple[TensorLayout, ...]
+
+
+class Group(msgspec.Struct, frozen=True, array_like=True, tag="group"):
+    """Contents of the tensors of one layout.
+
+    ``chunks`` are chunk ids one after another, tensor by tensor; ``inline`` the bytes of the inline tensors;
+    ``nonfinite`` pairs (position in the layout, Finiteness) of those that are not finite.
+    """
+
+    layout: bytes
+    chunks: bytes
+    inline: tuple[bytes, ...] = ()
+    nonfinite: tuple[tuple[int, int], ...] = ()
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True, tag="part"):
+    form: int
+    skeleton: bytes
+    groups: tuple[bytes, ...]
+
+
+class FileSkeleton(msgspec.Struct, frozen=True, array_like=True, tag="file"):
+    """A file around its tensors, in file order: literal bytes, or the position of a tensor in the part's table."""
+
+    name: str
+    format: str
+    spans: tuple[bytes | int, ...]
+
+
+class PartEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A part as a commit lists it."""
+
+    name: str
+    id: bytes
+    tensors: int
+    nbytes: int
+
+
+class CommitObject(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
+    """A commit. ``environment``, ``config`` and ``meta`` are ids of stored objects, or empty."""
+
+    parents: tuple[bytes, ...]
+    branch: str
+    step: int | None
+    time_ns: int
+    metrics: dict[str, float]
+    message: str
+    parts: tuple[PartEntry, ...]
+    nonfinite: tuple[str, ...]
+    healthy: bool
+    environment: bytes = b""
+    config: bytes = b""
+    meta: bytes = b""
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def _plain(value: Any) -> object:
+    """What msgpack has no word for: a number of another library as a number, the rest (a path, a device) as text."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else str(value)
+
+
+# Identities are bytes with a face of their own, which msgpack does not know.
+_encoder = msgspec.msgpack.Encoder(order="deterministic", enc_hook=bytes)
+# No order here: it would refuse keys that are no strings, such as the milestones of a schedule.
+_free_form_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+_decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {}
+
+
+class ObjectCorruptError(CorruptError):
+    """A manifest object is not what its place says it is."""
+
+
+def encode(value: object) -> bytes:
+    """The bytes of an object."""
+    return _encoder.encode(value)
+
+
+def encode_free_form(value: object) -> bytes:
+    """The bytes of plain data as a caller gave it; TypeError, ValueError or OverflowError for what is none."""
+    return _free_form_encoder.encode(value)
+
+
+def decode(data: bytes | memoryview, kind: type[T]) -> T:
+    """An object of ``kind``; ObjectCorruptError when the bytes are something else."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    try:
+        return decoder.decode(data)  # type: ignore[no-any-return]
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ObjectCorruptError(f"a manifest object is no {kind.__name__} ({error}); run `deltackpt verify`") from None
+
+
+def split_chunks(chunks: bytes) -> Iterator[ChunkId]:
+    """Chunk ids of a group's ``chunks``."""
+    for at in range(0, len(chunks), ID_SIZE):
+        yield ChunkId(chunks[at : at + ID_SIZE])

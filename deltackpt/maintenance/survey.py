@@ -1,0 +1,145 @@
+"""What a store holds according to its log and packs alone, for the one job that must not trust the index: deleting.
+
+A survey replays the log and reads pack footers, following the same rules as the index but none of its
+bytes. It can be brought forward by the records that others publish while a gc works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from deltackpt.chunkstore.chunk_store import ChunkStore
+from deltackpt.chunkstore.index import inline_entries
+from deltackpt.chunkstore.location import inline_pack
+from deltackpt.chunkstore.log import Published
+from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
+from deltackpt.errors import CorruptError
+from deltackpt.history.objects import CommitObject, decode
+from deltackpt.ids import ChunkId, CommitId, PackId
+
+
+class SurveyError(CorruptError):
+    """The store is not whole, so nothing can be deleted safely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A record in a pack, or in the log."""
+
+    pack: PackId
+    entry: PackEntry
+
+
+@dataclass(slots=True)
+class Survey:
+    """The store as of log record ``applied``.
+
+    ``packs`` are those of the store with their sizes and entries; ``published`` every pack that ever was part of it;
+    ``finished`` those whose files may be unlinked: gone, or orphans that no writer may publish any more. ``deleted``
+    are the parts of commits that were deleted, None standing for all of a commit; ``purged`` those whose contents a
+    gc has taken.
+    """
+
+    store: ChunkStore
+    applied: int = 0
+    refs: dict[str, CommitId] = field(default_factory=dict)
+    commits: dict[CommitId, CommitObject] = field(default_factory=dict)
+    packs: dict[PackId, tuple[int, list[PackEntry]]] = field(default_factory=dict)
+    in_use: dict[ChunkId, Place] = field(default_factory=dict)
+    condemned: set[PackId] = field(default_factory=set)
+    deleted: dict[CommitId, set[str | None]] = field(default_factory=dict)
+    purged: set[tuple[CommitId, str | None]] = field(default_factory=set)
+    published: set[PackId] = field(default_factory=set)
+    finished: set[PackId] = field(default_factory=set)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no record has come since the last look."""
+        return not self.store.disk.exists(self.store.layout.record(self.applied + 1))
+
+    def advance(self) -> None:
+        """Take in every record since the last look. SurveyError when a pack or a record is missing or damaged."""
+        self.store.log.numbers()
+        while True:
+            records = list(self.store.log.since(self.applied))
+            try:
+                self._take(records)
+                return
+            except FileNotFoundError as error:
+                # Another gc may have unlinked the pack since; then there is a record that says so.
+                if not self.store.disk.exists(self.store.layout.record(records[-1].number + 1)):
+                    raise SurveyError(f"{error}; nothing was deleted, run `deltackpt verify`") from None
+
+    def _take(self, records: list[Published]) -> None:
+        leaving = {PackId(pack) for published in records for pack in published.record.gone}
+        for published in records:
+            self._add_packs(published, leaving)
+            self._apply(published)
+            self.applied = published.number
+
+    def _add_packs(self, published: Published, leaving: set[PackId]) -> None:
+        record = published.record
+        arrivals: list[tuple[PackId, Iterable[PackEntry]]] = []
+        for added in record.packs:
+            pack = PackId(added.id)
+            self.published.add(pack)
+            if pack not in leaving:
+                entries = self._entries(pack)
+                self.packs[pack] = (added.size, entries)
+                arrivals.append((pack, entries))
+        arrivals.append((inline_pack(published.number), inline_entries(published)))
+        self._use(arrivals, frozenset(record.condemned), frozenset(record.duplicates))
+
+    def _entries(self, pack: PackId) -> list[PackEntry]:
+        path = self.store.layout.pack(pack)
+        try:
+            return read_entries(self.store.disk, path, pack)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"pack {pack.short} ({path}) is missing") from None
+        except PackCorruptError as error:
+            raise SurveyError(f"{error}; nothing was deleted") from error
+
+    def _use(
+        self,
+        arrivals: Iterable[tuple[PackId, Iterable[PackEntry]]],
+        condemned: frozenset[bytes],
+        unused: frozenset[bytes],
+    ) -> None:
+        """As in the index: the first copy of a chunk is in use, until a record condemns its pack and brings another."""
+        members = ((member.id, Place(p, entry)) for p, es in arrivals for entry in es for member in entry.head.members)
+        for chunk, place in members:
+            present = self.in_use.get(chunk)
+            if chunk not in unused and (present is None or present.pack in condemned):
+                self.in_use[chunk] = place
+
+    def _apply(self, published: Published) -> None:
+        record = published.record
+        self.condemned |= {PackId(pack) for pack in record.condemned}
+        self.condemned -= {PackId(pack) for pack in (*record.revived, *record.gone)}
+        for commit in record.commits:
+            self.commits[CommitId(ChunkId.of(commit.data))] = decode(commit.data, CommitObject)
+        self.finished |= {PackId(pack) for pack in record.orphans} - self.published
+        for dropped in record.dropped:
+            self.commits.pop(CommitId(dropped), None)
+        for move in record.refs:
+            if move.new is None:
+                self.refs.pop(move.name, None)
+            else:
+                self.refs[move.name] = CommitId(move.new)
+        for piece in record.deleted:
+            self.deleted.setdefault(CommitId(piece.commit), set()).add(piece.part)
+        for piece in record.undeleted:
+            self.deleted.get(CommitId(piece.commit), set()).discard(piece.part)
+        self.purged |= {(CommitId(piece.commit), piece.part) for piece in record.purged}
+        self._forget(record.gone, record.forgotten)
+
+    def _forget(self, gone: Iterable[bytes], forgotten: Iterable[bytes]) -> None:
+        for pack in map(PackId, gone):
+            self.finished.add(pack)
+            _, entries = self.packs.pop(pack, (0, []))
+            for member in (member for entry in entries for member in entry.head.members):
+                if member.id in self.in_use and self.in_use[member.id].pack == pack:
+                    del self.in_use[member.id]
+        for chunk in map(ChunkId, forgotten):
+            self.in_use.pop(chunk, None)

@@ -1,0 +1,90 @@
+"""What a part holds, by name: for listing, comparing and exporting, without torch and without allocating."""
+
+from __future__ import annotations
+
+from collections import abc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from deltackpt.skeleton.names import joined, segment
+from deltackpt.skeleton.nodes import (
+    Fields,
+    Mapping,
+    NumpyArray,
+    PartHere,
+    Reference,
+    Sequence,
+    Skeleton,
+    SparseTensor,
+    TensorNode,
+    TorchTensor,
+    Tree,
+)
+from deltackpt.skeleton.table import TensorInfo
+from deltackpt.skeleton.view import View
+from deltackpt.tensor.dtype import DType
+
+Tables: TypeAlias = abc.Mapping[str, abc.Sequence[TensorInfo]]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorLeaf:
+    """A name under which a tensor stands. Tied tensors are several leaves on one table entry.
+
+    ``view`` None: the leaf is the entry ``reference``, with its element type and shape. Otherwise it is that
+    window on the entry's plain bytes, with an element type and shape of its own; ``strided.gather`` cuts it out.
+    """
+
+    name: str
+    reference: Reference
+    view: View | None
+    node: TensorNode
+
+    def form(self, tables: Tables) -> tuple[DType, tuple[int, ...]]:
+        """The leaf's own element type and shape."""
+        if self.view is not None:
+            return self.view.dtype, self.view.shape
+        info = tables[self.reference.part][self.reference.index]
+        return info.dtype, info.shape
+
+
+@dataclass(frozen=True, slots=True)
+class ValueLeaf:
+    """A name under which something else stands: a plain value, a node of another library, or an empty container."""
+
+    name: str
+    value: Tree
+
+
+Leaf: TypeAlias = TensorLeaf | ValueLeaf
+
+
+def leaves(skeleton: Skeleton) -> Iterator[Leaf]:
+    """Every leaf of a part in traversal order, by complete name; parts that a root refers to are not entered."""
+    return leaves_below(skeleton.tree, skeleton.part)
+
+
+def leaves_below(tree: Tree, path: str) -> Iterator[Leaf]:
+    """The leaves of a tree that stands at ``path``. An empty container is a leaf of its own."""
+    if isinstance(tree, SparseTensor):
+        for name, part in zip(tree.part_names, tree.parts, strict=True):
+            yield _tensor(joined(path, name), part)
+    elif isinstance(tree, TorchTensor | NumpyArray):
+        yield _tensor(path, tree)
+    elif isinstance(tree, Sequence | Mapping | Fields) and tree.items:
+        for key, item in zip(keys_of(tree), tree.items, strict=True):
+            yield from leaves_below(item, joined(path, segment(key)))
+    elif not isinstance(tree, PartHere):
+        yield ValueLeaf(path, tree)
+
+
+def keys_of(tree: Sequence | Mapping | Fields) -> list[object] | list[str] | range:
+    """What each item of a container is called there."""
+    if isinstance(tree, Sequence):
+        return range(len(tree.items))
+    return tree.keys if isinstance(tree, Mapping) else tree.fields
+
+
+def _tensor(name: str, node: TensorNode) -> TensorLeaf:
+    return TensorLeaf(name, node.reference, node.view, node)

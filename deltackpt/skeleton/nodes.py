@@ -1,0 +1,158 @@
+"""What a skeleton says, as a tree. A child is one of these nodes, or a plain Python value that is itself.
+
+Nothing here needs torch or NumPy, so a state can be listed, compared and selected from without either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from deltackpt.skeleton.array_types import ArrayType
+from deltackpt.skeleton.tags import Tag
+from deltackpt.skeleton.view import View
+
+Tree: TypeAlias = Any
+"""A node, or a plain value: None, bool, int, float, complex, str, bytes, bytearray, set, frozenset, range, slice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A row of a part's tensor table."""
+
+    part: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a table entry's elements go when they are not simply in C order in memory of their own.
+
+    Entries with the same ``group`` lie in one storage, each at its ``position`` (bytes).
+    """
+
+    strides: tuple[int, ...] | None = None
+    group: Reference | None = None
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list or a tuple."""
+
+    tag: Tag
+    items: list[Tree]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A dictionary of any kind. ``factory`` is a default dict's; ``metadata`` a module state dict's."""
+
+    tag: Tag
+    keys: list[Any]
+    items: list[Tree]
+    factory: str = "None"
+    metadata: Tree = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """An instance of a registered named tuple or dataclass."""
+
+    tag: Tag
+    name: str
+    fields: list[str]
+    items: list[Tree]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a registered enum: its name, or the value of a flag."""
+
+    tag: Tag
+    name: str
+    member: str | int
+
+
+@dataclass(frozen=True, slots=True)
+class PartHere:
+    """The place in the root where a part stands."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TorchTensor:
+    """A tensor: all of a table entry, or the window ``view`` on its memory. Equal nodes are one object."""
+
+    reference: Reference
+    view: View | None
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class SparseTensor:
+    """A sparse tensor over its dense parts, in the order of ``part_names``."""
+
+    layout: str
+    shape: tuple[int, ...]
+    flags: int
+    parts: tuple[TorchTensor, ...]
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        return SPARSE_PARTS[self.layout]
+
+
+SPARSE_PARTS = {
+    "sparse_coo": ("indices", "values"),
+    "sparse_csr": ("crow_indices", "col_indices", "values"),
+    "sparse_csc": ("ccol_indices", "row_indices", "values"),
+    "sparse_bsr": ("crow_indices", "col_indices", "values"),
+    "sparse_bsc": ("ccol_indices", "row_indices", "values"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TorchSize:
+    extents: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TorchDtype:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TorchDevice:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NumpyArray:
+    """An array: all of a table entry, or the window ``view`` on its memory. Equal nodes are one object."""
+
+    reference: Reference
+    view: View | None
+    type: ArrayType
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class NumpyScalar:
+    type: ArrayType
+    raw: bytes
+
+
+TensorNode: TypeAlias = TorchTensor | NumpyArray
+Container: TypeAlias = Sequence | Mapping | Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """One part's skeleton, read: how many rows its table has, where they lie, and the tree."""
+
+    part: str
+    entries: int
+    tree: Tree
+    placements: dict[int, Placement] = field(default_factory=dict)

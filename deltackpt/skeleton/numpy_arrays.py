@@ -1,0 +1,163 @@
+"""NumPy's side of a capture: how arrays and scalars are described, refused, and read.
+
+Imported only when the program has imported numpy itself. Arrays that are views of one base share it again after
+loading; arrays of big-endian numbers are stored little-endian and never share.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from functools import lru_cache
+from typing import Any, cast
+
+import ml_dtypes
+import numpy as np
+
+from deltackpt.skeleton.array_types import ArrayType, PlainForm, described, plain_form, type_atoms
+from deltackpt.skeleton.holes import Hole
+from deltackpt.skeleton.refusal import UnstorableError
+from deltackpt.skeleton.tags import Tag
+from deltackpt.skeleton.view import View, row_major
+from deltackpt.skeleton.walk import Walk, Writer
+from deltackpt.tensor.dtype import DType
+
+Array = np.ndarray[Any, Any]
+
+
+class ArraySource:
+    """Plain bytes of an array: its own memory when that is contiguous and little-endian, else one copy."""
+
+    __slots__ = ("_array", "_lock", "_plain", "dtype", "shape")
+
+    def __init__(self, array: Array, view: View) -> None:
+        self._array = array
+        self._lock = threading.Lock()
+        self._plain: memoryview | None = None
+        self.dtype = view.dtype
+        self.shape = view.shape
+
+    def read(self, start: int, stop: int) -> memoryview:
+        plain = self._plain
+        if plain is None:
+            with self._lock:
+                plain = self._plain = self._plain or plain_bytes(self._array, self.shape)
+        return plain[start:stop]
+
+    def release(self) -> None:
+        self._plain = None
+
+
+def plain_bytes(array: Array, shape: tuple[int, ...]) -> memoryview:
+    """C-order little-endian bytes of ``array``, whose expanded dimensions are cut down to ``shape``."""
+    if array.shape != shape[: array.ndim]:
+        array = array[tuple(slice(extent) for extent in shape[: array.ndim])]
+    if _is_swapped(array.dtype):
+        array = array.astype(array.dtype.newbyteorder("<"))
+    if array.dtype.names is not None:
+        # Copied as opaque bytes, so that padding between fields is that of the original and not chance.
+        array = array.view(f"V{array.itemsize}")
+    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memoryview(cast(Any, flat)).toreadonly()
+
+
+def _open(array: Array, view: View) -> ArraySource:
+    return ArraySource(array, view)
+
+
+@lru_cache(maxsize=256)
+def _stored(dtype: np.dtype[Any]) -> tuple[ArrayType, PlainForm] | None:
+    name = described(dtype)
+    form = None if name is None else plain_form(name, dtype.itemsize)
+    return None if name is None or form is None else (name, form)
+
+
+def _is_swapped(dtype: np.dtype[Any]) -> bool:
+    return dtype.byteorder == ">"
+
+
+def _base(array: Array) -> Array:
+    """The array that owns the memory, as far as NumPy knows."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _describe(array: Array, form: PlainForm) -> tuple[View, Hashable]:
+    """The array's window on its base, and what stands for that base."""
+    unit = form.dtype.itemsize
+    tail = () if form.units is None else (form.units,)
+    shape = array.shape + tail
+    if 0 in shape:
+        return View(form.dtype, shape), ("empty", id(array))
+    strides: tuple[int, ...] | None = array.strides + ((unit,) if tail else ())
+    if strides == row_major(shape, unit):
+        strides = None
+    if _is_swapped(array.dtype):
+        view = View(form.dtype, shape, strides)
+        return view if view.is_one_to_one() else View(form.dtype, shape), ("swapped", id(array))
+    start = np.lib.array_utils.byte_bounds(_base(array))[0]
+    return View(form.dtype, shape, strides, array.ctypes.data - start), ("numpy", start)
+
+
+def _array(walk: Walk, array: Array, path: str) -> None:
+    known = walk.census.seen.get(id(array))
+    if known is not None:
+        walk.hole(known.again(path, walk.part))
+        return
+    name, form = _storable(array.dtype, path)
+    view, storage = _describe(array, form)
+    walk.hole(Hole(path, walk.part, int(Tag.ARRAY), 0, type_atoms(name), view, storage, array, _open))
+
+
+def _storable(dtype: np.dtype[Any], path: str) -> tuple[ArrayType, PlainForm]:
+    stored = _stored(dtype)
+    if stored is None:
+        advice = "store a list of plain values" if dtype.hasobject else "convert it with astype()"
+        raise UnstorableError(path, f"arrays of type {dtype} cannot be stored; {advice}")
+    return stored
+
+
+def _scalar(walk: Walk, value: np.generic, path: str) -> None:
+    name, _ = _storable(value.dtype, path)
+    walk.atoms += (int(Tag.NUMPY_SCALAR), *type_atoms(name))
+    walk.blobs.append(np.asarray(value).tobytes())
+
+
+def _numpy_text(walk: Walk, value: np.str_, path: str) -> None:
+    # As an array element it would lose trailing NULs, so its own text is kept.
+    walk.atoms += (int(Tag.NUMPY_SCALAR), "str")
+    walk.blobs.append(value.encode("utf-8", "surrogatepass"))
+
+
+def _numpy_bytes(walk: Walk, value: np.bytes_, path: str) -> None:
+    walk.atoms += (int(Tag.NUMPY_SCALAR), "bytes")
+    walk.blobs.append(bytes(value))
+
+
+def _scalar_types() -> set[type]:
+    ours = {kind for kind in vars(ml_dtypes).values() if isinstance(kind, type) and issubclass(kind, np.generic)}
+    return {*np.sctypeDict.values(), *ours} - {np.object_}
+
+
+NUMPY_WRITERS: dict[type, Writer] = {
+    np.ndarray: _array,
+    **dict.fromkeys(_scalar_types(), _scalar),
+    np.str_: _numpy_text,
+    np.bytes_: _numpy_bytes,
+}
+
+
+def table_form(array: Array) -> tuple[DType | str, tuple[int, ...]]:
+    """Element type and shape as a tensor table has them; a type that is not stored by its name."""
+    stored = _stored(array.dtype)
+    if stored is None:
+        return str(array.dtype), array.shape
+    form = stored[1]
+    return form.dtype, array.shape + (() if form.units is None else (form.units,))
+
+
+def overwrite(array: Array, plain: memoryview | bytes) -> None:
+    """Replace the values of a live array with C-order little-endian bytes."""
+    dtype = array.dtype.newbyteorder("<") if _is_swapped(array.dtype) else array.dtype
+    array[...] = np.frombuffer(plain, np.uint8).view(dtype).reshape(array.shape) if array.size else 0

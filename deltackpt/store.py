@@ -1,0 +1,332 @@
+"""The store as its users see it: each method is a few lines into the modules below."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from deltackpt.chunkstore import facts
+from deltackpt.chunkstore.layout import Layout
+from deltackpt.errors import InvalidInputError
+from deltackpt.fs.disk import Disk
+from deltackpt.history.commits import Commit
+from deltackpt.history.refs import Branch, Tag
+from deltackpt.history.repository import Options, Repository
+from deltackpt.history.resolve import DEFAULT_BRANCH
+from deltackpt.ids import CommitId
+
+if TYPE_CHECKING:
+    from deltackpt.checkout.lazy import Reader
+    from deltackpt.commit.request import OnConflict
+    from deltackpt.diff.diff import Diff
+    from deltackpt.history.oplog import Operation
+    from deltackpt.maintenance.gc import GcPlan
+    from deltackpt.maintenance.inventory import InventoryRow
+    from deltackpt.maintenance.keep import Keep
+    from deltackpt.maintenance.prune import PrunePlan
+    from deltackpt.maintenance.stats import Stats
+    from deltackpt.maintenance.verify import Report
+
+Ref = str | Commit | CommitId
+Progress = Callable[[int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+class Store:
+    """A store of checkpoints in the folder ``path``.
+
+    Open it as often as you like, in as many threads, processes and hosts: every call sees the newest state.
+    ``options`` tune speed and memory; ``progress`` hears (done, total) while a lost index is built again. A context
+    manager; closing gives back threads and open files.
+
+    Wherever a method takes a *ref*, it takes a branch, a tag, a commit id or a unique prefix of one, ``latest``,
+    ``step:1000``, ``min:val_loss``, ``max:accuracy``, any of the last three on another branch (``dev@step:1000``), all
+    with ``~n`` for the n-th parent, or a :class:`Commit`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        options: Options | None = None,
+        progress: Callable[[int, int], None] = _silent,
+    ) -> None:
+        self._repository = Repository(os.fspath(path), options or Options(), progress)
+
+    @classmethod
+    def init(cls, path: str | os.PathLike[str], *, options: Options | None = None) -> Self:
+        """Make a new store in ``path``, which may exist as long as it holds no store, and open it."""
+        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        facts.create(Disk(), Layout(os.path.abspath(os.fspath(path))), created)
+        return cls(path, options=options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({self.path!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "options": self._repository.options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy in another process opens the store anew: threads and maps do not travel.
+        self.__init__(state["path"], options=state["options"])  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Give back threads and open files; the store can still be used and takes them again when needed."""
+        self._repository.close()
+
+    @property
+    def path(self) -> str:
+        """Absolute path of the store's folder."""
+        return self._repository.chunks.layout.root
+
+    @property
+    def index_path(self) -> str:
+        """Where the index lives: in the store, or on this machine for a store on a network share."""
+        return self._repository.chunks.index.folder
+
+    # Writing
+
+    def commit(
+        self,
+        state: Any,
+        *,
+        step: int | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        message: str = "",
+        branch: str = DEFAULT_BRANCH,
+        tags: str | Sequence[str] | None = None,
+        parent: Ref | None = None,
+        config: Any = None,
+        meta: Any = None,
+        on_conflict: OnConflict = "fail",
+    ) -> Commit:
+        """Store a training state; returns once it is durable.
+
+        ``state`` is any nesting of dicts, lists, tensors, arrays and plain values; it must not change until
+        this returns. ``metrics`` are numbers by name. ``config`` and ``meta`` are plain data, shown by ``diff`` and
+        ``show``. The parent is the branch's head unless ``parent`` names another commit, which rewinds the branch.
+
+        InvalidInputError names what cannot be stored, by its path in the state. ConflictError when another
+        commit came first to the branch, unless ``on_conflict="rebase"``. StorageError when the disk refuses.
+        Whatever is raised, the store is as it was.
+        """
+        from deltackpt.commit.commit import commit
+        from deltackpt.commit.content import state_content
+        from deltackpt.commit.request import CommitRequest
+
+        request = CommitRequest.checked(
+            step=step,
+            metrics=metrics,
+            message=message,
+            branch=branch,
+            tags=tags,
+            parent=self._parent(parent),
+            config=config,
+            meta=meta,
+            on_conflict=on_conflict,
+        )
+        return commit(self._repository, state_content(state), request)
+
+    def commit_file(
+        self, path: str | os.PathLike[str], *, progress: Progress | None = None, **described: Any
+    ) -> Commit:
+        """Store a checkpoint file without loading it into memory; checking it out gives the same bytes.
+
+        Takes the keyword arguments of :meth:`commit`. ``progress`` hears of bytes as they are read, from several
+        threads. FormatError when the file is damaged.
+        """
+        from deltackpt.commit.commit import commit
+        from deltackpt.commit.content import file_content
+        from deltackpt.commit.request import CommitRequest
+        from deltackpt.commit.watched import watched
+
+        parent = self._parent(described.pop("parent", None))
+        defaults = {"step": None, "metrics": None, "tags": None}
+        request = CommitRequest.checked(**{**defaults, **described, "parent": parent})
+        with file_content(os.fspath(path)) as content:
+            return commit(self._repository, watched(content, progress), request)
+
+    def branch(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
+        """Begin a branch at ``ref``; ``force`` moves one that exists."""
+        from deltackpt.history.pointers import set_ref
+
+        set_ref(self._repository, Branch(name), self.resolve(ref), force=force)
+
+    def tag(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
+        """Name the commit at ``ref`` for good; ``force`` moves a tag that exists."""
+        from deltackpt.history.pointers import set_ref
+
+        set_ref(self._repository, Tag(name), self.resolve(ref), force=force)
+
+    def delete_branch(self, name: str) -> None:
+        """Remove a branch; commits that nothing else reaches stay until ``gc``."""
+        from deltackpt.history.pointers import delete_ref
+
+        delete_ref(self._repository, Branch(name))
+
+    def delete_tag(self, name: str) -> None:
+        """Remove a tag; commits that nothing else reaches stay until ``gc``."""
+        from deltackpt.history.pointers import delete_ref
+
+        delete_ref(self._repository, Tag(name))
+
+    # Reading
+
+    def resolve(self, ref: Ref) -> Commit:
+        """The commit that ``ref`` names; NotFoundError with near matches, or InvalidInputError when ambiguous."""
+        return self._repository.resolve(ref)
+
+    def log(self, ref: Ref | None = None) -> Iterator[Commit]:
+        """``ref`` and its first parents, newest first; without a ref every commit of the store, newest first."""
+        if ref is None:
+            return reversed(self._repository.look(lambda history: list(history.everything())))
+        start = self.resolve(ref)
+        return iter(self._repository.look(lambda history: list(history.line(start.id))))
+
+    def branches(self) -> dict[str, Commit]:
+        """Every branch with the commit at its head."""
+        from deltackpt.history.pointers import list_refs
+
+        return list_refs(self._repository, Branch)
+
+    def tags(self) -> dict[str, Commit]:
+        """Every tag with its commit."""
+        from deltackpt.history.pointers import list_refs
+
+        return list_refs(self._repository, Tag)
+
+    def load(self, ref: Ref, *, select: str | None = None, part: str | None = None, device: Any = None) -> Any:
+        """The state that was committed: the same nesting, types and bits, on the CPU unless ``device`` says otherwise.
+
+        ``part`` gives that part's object itself. ``select`` is a glob over full names (``model/*``): entries of dicts
+        under which nothing is selected are left out, other elements become None.
+        """
+        from deltackpt.checkout.load import load
+
+        return load(self._repository, self.resolve(ref), select=select, part=part, device=device)
+
+    def load_into(self, target: Any, ref: Ref, *, part: str | None = None, strict: bool = True) -> list[str]:
+        """Overwrite the tensors within ``target`` in place; returns the names of those replaced.
+
+        Each is verified before it is copied. PairingError lists what does not fit before anything changes.
+        """
+        from deltackpt.checkout.load_into import load_into
+
+        return load_into(self._repository, target, self.resolve(ref), part=part, strict=strict)
+
+    def reader(self, ref: Ref) -> Reader:
+        """Single tensors of a commit, or rows of one, read on demand."""
+        from deltackpt.checkout.lazy import Reader
+
+        return Reader(self._repository, self.resolve(ref))
+
+    def checkout(
+        self,
+        ref: Ref,
+        path: str | os.PathLike[str],
+        *,
+        part: str | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
+        """Write a commit to a file; returns its size.
+
+        A commit made from a file gives the same bytes again. A state becomes safetensors: with ``part`` that
+        part under the module's own names, ready for ``load_state_dict``; else everything under full names.
+        An existing file is refused unless ``force``; the file appears complete or not at all.
+        """
+        from deltackpt.checkout.export import checkout
+
+        return checkout(self._repository, self.resolve(ref), os.fspath(path), part=part, force=force, progress=progress)
+
+    def diff(self, old: Ref, new: Ref, *, progress: Progress | None = None) -> Diff:
+        """What changed from ``old`` to ``new``."""
+        from deltackpt.diff.diff import diff
+
+        return diff(self._repository, self.resolve(old), self.resolve(new), progress)
+
+    def diff_bytes(self, old: Ref, new: Ref) -> int:
+        """Plain bytes that :meth:`diff` compares: what its ``progress`` counts to."""
+        from deltackpt.diff.diff import changed_bytes
+
+        return changed_bytes(self._repository, self.resolve(old), self.resolve(new))
+
+    # Keeping
+
+    def stats(self) -> Stats:
+        """The savings report."""
+        from deltackpt.maintenance.stats import stats
+
+        return stats(self._repository)
+
+    def inventory(self, ref: Ref) -> list[InventoryRow]:
+        """Every tensor of a commit: its form, what it occupies, and how it is kept."""
+        from deltackpt.maintenance.inventory import inventory
+
+        return inventory(self._repository, self.resolve(ref))
+
+    def delete(self, ref: Ref) -> Commit:
+        """Delete the commit at ``ref``, which no branch or tag may point to; :meth:`undelete` works until ``gc``."""
+        from deltackpt.history.deletion import delete
+
+        commit = self.resolve(ref)
+        delete(self._repository, [commit])
+        return commit
+
+    def undelete(self, commit: CommitId | str) -> Commit:
+        """Bring back a deleted or thinned commit by its id or a unique prefix of it, unless a ``gc`` came first."""
+        from deltackpt.history.deletion import undelete
+
+        return self.resolve(undelete(self._repository, str(commit)))
+
+    def prune(self, keep: Keep, *, dry_run: bool = False) -> PrunePlan:
+        """Delete every commit that ``keep`` does not keep, and thin those of which it keeps only weights.
+
+        The plan says why each commit stays and exactly how many bytes a ``gc`` frees then.
+        """
+        from deltackpt.maintenance.prune import prune
+
+        return prune(self._repository, keep, dry_run=dry_run)
+
+    def oplog(self) -> Iterator[Operation]:
+        """Everything that was ever published, newest first."""
+        from deltackpt.history.oplog import operations
+
+        return operations(self._repository)
+
+    def undo(self, number: int | None = None) -> Operation:
+        """Take back an operation by its number in the oplog, or the newest one; works until a ``gc``."""
+        from deltackpt.history.oplog import undo
+
+        return undo(self._repository, number)
+
+    def gc(self, *, dry_run: bool = False) -> GcPlan:
+        """Free what no branch or tag reaches; safe beside writers and readers. Returns what was, or would be, done."""
+        from deltackpt.maintenance.gc import collect
+
+        if not dry_run and not self._repository.chunks.writable:
+            raise InvalidInputError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
+        return collect(self._repository, dry_run=dry_run)
+
+    def verify(self, *, data: bool = False, progress: Callable[[int, int], None] | None = None) -> Report:
+        """Check the store: its structure, or with ``data`` every byte. Problems are in the report, not raised."""
+        from deltackpt.maintenance.verify import verify
+
+        return verify(self._repository, data=data, progress=progress)
+
+    def _parent(self, parent: Ref | None) -> str | Commit | None:
+        return self.resolve(parent) if isinstance(parent, CommitId) else parent

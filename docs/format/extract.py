@@ -1,0 +1,249 @@
+"""Restore any commit of a deltackpt store to a safetensors file, without deltackpt.
+
+    python extract.py STORE                      list branches, tags and commits
+    python extract.py STORE REF OUT.safetensors  restore a branch, a tag or a commit id (or its beginning)
+
+Needs Python, NumPy and zstandard. It follows the pages beside it (log, pack, recipes, manifest) and nothing else, so
+that nobody's data needs us. It checks lengths, not checksums or hashes: for that there is `deltackpt verify`.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import zstandard
+
+ELEMENT_WIDTH = {0: 1, 1: 2, 2: 4, 3: 8, 4: 1, 5: 1, 6: 2, 7: 2, 8: 4, 9: 8}
+EXPONENT_MANTISSA = {4: (4, 3), 5: (5, 2), 6: (5, 10), 7: (8, 7), 8: (8, 23), 9: (11, 52)}
+ITEMSIZE = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "complex32": 4, "complex64": 8, "complex128": 16}
+ITEMSIZE |= {"int64": 8, "int32": 4, "int16": 2, "uint64": 8, "uint32": 4, "uint16": 2}  # everything else is one byte
+CODES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64", "bool": "BOOL"}
+CODES |= {f"{sign}int{bits}": f"{sign.upper() or 'I'}{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+CODES |= {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0"}
+
+
+# msgpack, as far as a store uses it
+
+
+def unpack(data: bytes):
+    return _unpack(data, 0)[0]
+
+
+def _unpack(data: bytes, at: int):
+    kind = data[at]
+    at += 1
+    if kind <= 0x7F:
+        return kind, at
+    if kind >= 0xE0:
+        return kind - 256, at
+    if kind <= 0x8F:
+        return _map(data, at, kind & 15)
+    if kind <= 0x9F:
+        return _array(data, at, kind & 15)
+    if kind <= 0xBF:
+        return data[at : at + (kind & 31)].decode(), at + (kind & 31)
+    if kind in (0xC0, 0xC2, 0xC3):
+        return {0xC0: None, 0xC2: False, 0xC3: True}[kind], at
+    if 0xCA <= kind <= 0xD3:
+        form = struct.Struct(">" + "fdBHIQbhiq"[kind - 0xCA])
+        return form.unpack_from(data, at)[0], at + form.size
+    size = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}[kind]
+    count = int.from_bytes(data[at : at + size], "big")
+    at += size
+    if kind in (0xDC, 0xDD):
+        return _array(data, at, count)
+    if kind in (0xDE, 0xDF):
+        return _map(data, at, count)
+    raw = data[at : at + count]
+    return raw if kind <= 0xC6 else raw.decode(), at + count
+
+
+def _array(data: bytes, at: int, count: int):
+    items = []
+    for _ in range(count):
+        item, at = _unpack(data, at)
+        items.append(item)
+    return items, at
+
+
+def _map(data: bytes, at: int, count: int):
+    items, at = _array(data, at, 2 * count)
+    return dict(zip(items[::2], items[1::2], strict=True)), at
+
+
+# Recipes
+
+
+def decode(recipe: int, element: int, payload: bytes, length: int, base: bytes) -> bytes:
+    width = ELEMENT_WIDTH[element]
+    count = length // width
+    if recipe == 0:
+        return payload
+    if recipe == 1:
+        return zstandard.ZstdDecompressor().decompress(payload)
+    if count == 0:
+        return payload
+    word = np.dtype(f"<u{width}")
+    if recipe == 2:
+        values, at = block(payload, 0, count, word)
+        return values.tobytes() + payload[at:]
+    below = np.frombuffer(base, word, count)
+    if recipe == 3:
+        residuals, at = block(payload, 0, count, word)
+    else:
+        residuals, at = grouped(payload, below, element, word)
+    middle = word.type(int.from_bytes(b"\x80" * (width - 1) + b"\x00", "little"))
+    with np.errstate(over="ignore"):
+        return (residuals + below - middle).tobytes() + payload[at:]
+
+
+def block(payload: bytes, at: int, count: int, word: np.dtype):
+    """``count`` elements from the block at ``at``, and where it ends."""
+    heads = [struct.unpack_from("<BI", payload, at + 5 * plane) for plane in range(word.itemsize)]
+    at += 5 * word.itemsize
+    planes = np.empty((count, word.itemsize), np.uint8)
+    for plane, (kind, size) in enumerate(heads):
+        body = payload[at : at + size]
+        plain = zstandard.ZstdDecompressor().decompress(body) if kind == 2 else body
+        planes[:, plane] = np.frombuffer(plain, np.uint8)  # a constant plane is one byte, which NumPy repeats
+        at += size
+    return planes.view(word).reshape(count), at
+
+
+def grouped(payload: bytes, below: np.ndarray, element: int, word: np.dtype):
+    first, groups = struct.unpack_from("<HB", payload)
+    bits, mantissa = EXPONENT_MANTISSA[element]
+    field = ((below >> word.type(mantissa)) & word.type((1 << bits) - 1)).astype(np.int64)
+    group = np.where((field >= first) & (field < first + groups), field - first, groups)
+    residuals, at = np.empty_like(below), 3
+    for number in range(groups + 1):
+        members = np.flatnonzero(group == number)
+        if len(members):
+            residuals[members], at = block(payload, at, len(members), word)
+    return residuals, at
+
+
+# The store
+
+
+class Store:
+    """The log, replayed; ``places`` says where each chunk's record lies and which member of it the chunk is."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.refs, self.commits, self.places = folder, {}, {}, {}
+        self.last = ((None, 0), b"")
+        for path in sorted((folder / "log").glob("*.rec")):
+            data = path.read_bytes()
+            _, _, body, inline, _ = struct.unpack_from("<8sQQQQ", data)
+            self.apply(unpack(data[40 : 40 + body]), path, 40 + body, inline)
+
+    def apply(self, record: dict, path: Path, inline_at: int, inline: int) -> None:
+        condemned, unused = set(record.get("condemned", ())), set(record.get("duplicates", ()))
+        for pack, size, _ in record.get("packs", ()):
+            file = self.folder / "packs" / pack.hex()[:2] / f"{pack.hex()}.pack"
+            if file.exists():  # else a later record says that it is gone
+                self.add(file, 32, size, pack, condemned, unused)
+        self.add(path, inline_at, inline_at + inline, b"", condemned, unused)
+        for chunk in record.get("forgotten", ()):
+            self.places.pop(chunk, None)
+        moves = record.get("refs", ())
+        for name, _, new in moves:
+            self.refs[name] = new
+        # The first ref move of a record that holds a commit goes to that commit, so its id needs no hash.
+        for data, _ in record.get("commits", ()):
+            self.commits[moves[0][2]] = unpack(data)
+
+    def add(self, file: Path, at: int, end: int, pack: bytes, condemned: set, unused: set) -> None:
+        with file.open("rb") as source:
+            while at < end:
+                source.seek(at)
+                head = source.read(32)
+                if head[:4] != b"DREC":
+                    return  # the footer
+                _, recipe, element, _, count, deltas, _, _, size, _, _ = struct.unpack("<4xBBBBHBBIIfQ", head)
+                rest = source.read(count * 36 + (count * 32 if deltas else 0))
+                members = [
+                    (rest[i : i + 32], *struct.unpack_from("<I", rest, i + 32)) for i in range(0, count * 36, 36)
+                ]
+                bases = [rest[i : i + 32] for i in range(count * 36, len(rest), 32)]
+                place = (file, at + 32 + len(rest), size, recipe, element, members, bases, pack)
+                for chunk, _ in members:
+                    known = self.places.get(chunk)
+                    if chunk not in unused and (known is None or known[7] in condemned):
+                        self.places[chunk] = place
+                at += 32 + len(rest) + size
+
+    def chunk(self, chunk: bytes) -> bytes:
+        file, at, size, recipe, element, members, bases, _ = self.places[chunk]
+        if self.last[0] != (file, at):
+            with file.open("rb") as source:
+                source.seek(at)
+                payload = source.read(size)
+            below = b"".join(map(self.chunk, bases))
+            plain = decode(recipe, element, payload, sum(length for _, length in members), below)
+            self.last = ((file, at), plain)  # a record often holds many small chunks, asked for one after another
+        start = 0
+        for member, length in members:
+            if member == chunk:
+                return self.last[1][start : start + length]
+            start += length
+        raise ValueError(f"chunk {chunk.hex()} is not in its record")
+
+    def tensors(self, commit: list):
+        """Name, type, shape and a function that yields the bytes, for every tensor of a commit."""
+        for _, part, *_ in commit[7]:
+            for group in map(unpack, map(self.chunk, unpack(self.chunk(part))[3])):
+                ids = [group[2][i : i + 32] for i in range(0, len(group[2]), 32)]
+                inline = list(group[3])
+                for name, dtype, shape, period, piece in unpack(self.chunk(group[1]))[1]:
+                    nbytes = ITEMSIZE.get(dtype, 1) * int(np.prod(shape, dtype=object))
+                    rows, rest = divmod(nbytes, period) if period else (0, 0)
+                    count = rows * -(-period // piece) + -(-rest // piece) if piece else 0
+                    mine, ids = ids[:count], ids[count:]
+                    plain = [inline.pop(0)] if not piece else []
+                    yield name, dtype, shape, nbytes, plain, mine
+
+
+def extract(store: Store, commit: list, target: Path) -> None:
+    header, offset, tensors = {}, 0, list(store.tensors(commit))
+    for name, dtype, shape, nbytes, _, _ in tensors:
+        # What safetensors has no word for is kept as bytes.
+        form = (CODES[dtype], shape) if dtype in CODES else ("U8", [*shape, ITEMSIZE.get(dtype, 1)])
+        header[name] = {"dtype": form[0], "shape": form[1], "data_offsets": [offset, offset + nbytes]}
+        offset += nbytes
+    text = json.dumps(header).encode()
+    with target.open("xb") as out:
+        out.write(struct.pack("<Q", len(text)) + text)
+        for *_, plain, chunks in tensors:
+            for piece in plain or map(store.chunk, chunks):
+                out.write(piece)
+
+
+def find(store: Store, ref: str) -> list:
+    named = store.refs.get(f"heads/{ref}") or store.refs.get(f"tags/{ref}")
+    found = [named] if named else [commit for commit in store.commits if commit.hex().startswith(ref)]
+    if len(found) != 1:
+        sys.exit(f"{ref!r} names {len(found)} commits; leave it out to see them all")
+    return store.commits[found[0]]
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) not in (1, 3):
+        sys.exit(__doc__)
+    store = Store(Path(arguments[0]))
+    if len(arguments) == 3:
+        extract(store, find(store, arguments[1]), Path(arguments[2]))
+        return
+    for name, commit in sorted(store.refs.items()):
+        if commit is not None:
+            print(f"{name} {commit.hex()}")
+    for identity, commit in store.commits.items():
+        print(f"commit {identity.hex()} step {commit[3]} {commit[5]} {commit[6]}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,99 @@
+"""One table of exit codes: the errors, the program and the documentation agree on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_program import Cli
+
+import deltackpt.cli.main
+from deltackpt import Store, errors
+from deltackpt.errors import DeltackptError
+
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+ROW = re.compile(r"^\| (\d+) \|([^|]*)\|", re.MULTILINE)
+
+
+def documented() -> dict[int, set[str]]:
+    """Code to the error classes that the page names for it."""
+    rows = ROW.findall(PAGE.read_text())
+    return {int(code): set(re.findall(r"`(\w+Error)`", kinds)) for code, kinds in rows}
+
+
+def classes(kind: type[DeltackptError] = DeltackptError) -> Iterator[type[DeltackptError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from classes(below)
+
+
+def test_the_page_has_the_code_of_every_kind_of_error() -> None:
+    expected: dict[int, set[str]] = {
+        0: set(),
+        deltackpt.cli.main.INTERRUPTED: set(),
+        deltackpt.cli.main.CLOSED_PIPE: set(),
+    }
+    for kind in classes():
+        # The kinds of errors.py stand on the page; a specific error has the code of one of them.
+        if kind.__module__ == errors.__name__:
+            expected.setdefault(kind.exit_code, set()).add(kind.__name__)
+    assert documented() == expected
+    assert {kind.exit_code for kind in classes()} <= set(expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["log", "--zzzz"], 2, "No such option '--zzzz'; see `deltackpt log --help`"),
+        (["nope"], 2, "No such command 'nope'; see `deltackpt --help`"),
+        (["checkout", "main"], 2, "Missing option '-o' / '--output'; see `deltackpt checkout --help`"),
+        (["show", "nope"], 3, "no branch, tag or commit 'nope'; there are 'dev', 'main', 'try'"),
+        (["show", "mian"], 3, "no branch, tag or commit 'mian'; did you mean 'main'?"),
+        (["show", "#main"], 2, "'#main' names no store before '#'; write STORE#REF, or the ref alone"),
+        (
+            ["commit", "gone.safetensors"],
+            2,
+            "cannot read 'gone.safetensors': No such file or directory; check the path",
+        ),
+        (["branch", "-d", "main"], 2, "branch 'main' is the default branch and stays; delete its commits by moving it"),
+        (["tag", "try"], 2, None),
+        (["branch", "a b"], 2, None),
+        (["help", "nope"], 3, None),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(
+    cli: Cli, history: Store, arguments: list[str], code: int, line: str | None
+) -> None:
+    done = cli("--store", history.path, *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith("deltackpt: ")
+    assert done.err.count("\n") == 1
+    assert line is None or done.err == f"deltackpt: {line}\n"
+
+
+def test_damaged_files_and_unknown_kinds_have_codes_of_their_own(cli: Cli, history: Store, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
+    assert cli("--store", history.path, "commit", cut).code == 6
+    archive = tmp_path / "model.pt"
+    archive.write_bytes(b"PK\x03\x04" + bytes(100))
+    assert cli("--store", history.path, "commit", archive).code == 7
+    config = tmp_path / "config.json"
+    config.write_text("{lr: 1}")
+    assert cli("--store", history.path, "commit", archive, "--config", config).code == 6
+
+
+def test_a_message_of_several_lines_stays_one(cli: Cli) -> None:
+    done = cli("--store", "no\nsuch\x1b[2J", "log")
+    assert done.code == 3
+    assert done.err.count("\n") == 1
+    assert r"no\nsuch\x1b[2J" in done.err.replace("\\\\", "\\")
+
+
+def test_debug_shows_where(cli: Cli, history: Store) -> None:
+    done = cli("--store", history.path, "--debug", "show", "nope")
+    assert done.code == 3
+    assert done.err.startswith("Traceback ")
+    assert done.err.endswith("deltackpt: no branch, tag or commit 'nope'; there are 'dev', 'main', 'try'\n")

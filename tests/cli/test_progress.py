@@ -1,0 +1,67 @@
+"""Progress bars: only after a second, only on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+from cli_program import environment
+
+# A second of patience would be a second of every test.
+SCRIPT = """
+import threading
+from deltackpt.cli import progress
+progress.PATIENCE_SECONDS = {patience}
+from deltackpt.cli.progress import Bar
+from deltackpt.cli.settings import Settings
+with Bar(Settings(progress={progress}), "writing", {total}, {unit}) as bar:
+    bar.advance(40_000_000)
+    threading.Event().wait(0.5)
+    bar.advance(1)
+"""
+
+
+def on_a_terminal(
+    progress: bool = True, total: object = 100_000_000, unit: object = None, patience: float = 0.05
+) -> str:
+    """What the terminal got to see."""
+    ours, theirs = pty.openpty()
+    script = SCRIPT.format(progress=progress, total=total, unit=repr(unit), patience=patience)
+    done = subprocess.Popen([sys.executable, "-c", script], env=environment(TERM="xterm", COLUMNS="100"), stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    try:
+        while piece := os.read(ours, 4096):
+            seen += piece
+    except OSError:
+        pass  # Linux's word for a terminal whose other side is closed.
+    os.close(ours)
+    assert done.wait() == 0
+    return seen.decode()
+
+
+def test_a_long_job_shows_bytes_and_time_left() -> None:
+    seen = on_a_terminal()
+    assert "writing" in seen
+    assert "40.0/100.0 MB" in seen
+    assert "?" in seen or "MB/s" in seen
+    assert "-:--:--" in seen or "0:00" in seen
+
+
+@pytest.mark.parametrize("quiet", [{"patience": 10.0}, {"progress": False}])
+def test_a_short_job_and_one_told_to_be_quiet_show_nothing(quiet: dict[str, object]) -> None:
+    assert on_a_terminal(**quiet) == ""  # type: ignore[arg-type]
+
+
+def test_things_are_counted_and_what_has_no_total_shows_the_time() -> None:
+    assert "40000000/50000000\x1b[0m chunks" in on_a_terminal(total=50_000_000, unit="chunks")
+    assert "0:00:0" in on_a_terminal(total=None)
+
+
+def test_nothing_is_shown_where_nobody_watches() -> None:
+    script = SCRIPT.format(progress=True, total=100, unit=None, patience=0.05)
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, check=True)
+    assert done.stderr == b""

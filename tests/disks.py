@@ -1,0 +1,92 @@
+"""Disks that count, wait or fail; and what lies in a folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from deltackpt import Options, Store
+from deltackpt.fs.disk import Disk, storage_errors
+from deltackpt.history.repository import Repository
+
+
+class CountingDisk(Disk):
+    """Counts the bytes read, by file."""
+
+    def __init__(self) -> None:
+        self.read_bytes: Counter[str] = Counter()
+
+    def read_at(self, fd: int, offset: int, length: int, path: str) -> bytes:
+        data = super().read_at(fd, offset, length, path)
+        self.read_bytes[path] += len(data)
+        return data
+
+    @property
+    def from_packs(self) -> int:
+        return sum(count for path, count in self.read_bytes.items() if path.endswith(".pack"))
+
+
+class InterruptedDisk(Disk):
+    """Calls ``meanwhile`` once, just before the first record gets its number: the worst moment for a writer."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self._meanwhile: Callable[[], None] | None = meanwhile
+
+    def link(self, source: str, target: str) -> None:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        super().link(source, target)
+
+
+class FailingReads(Disk):
+    """Every read of a pack fails with EIO after the first ``sound`` of them."""
+
+    def __init__(self, sound: int) -> None:
+        self.left = sound
+
+    def read_at(self, fd: int, offset: int, length: int, path: str) -> bytes:
+        if path.endswith(".pack"):
+            self.left -= 1
+            if self.left < 0:
+                with storage_errors("reading", path):
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read_at(fd, offset, length, path)
+
+
+def opened(path: str, disk: Disk, *, threads: int = 0) -> Store:
+    """A store that reads and writes through ``disk``."""
+    store = Store(path)
+    store._repository = Repository(path, Options(threads=threads), lambda done, total: None, disk)
+    return store
+
+
+def files(folder: str | Path) -> dict[str, bytes]:
+    """Every file below ``folder`` with its bytes."""
+    found = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            found[os.path.relpath(path, folder)] = Path(path).read_bytes()
+    return found
+
+
+def truth(store: Store) -> dict[str, bytes]:
+    """Packs and log: everything of a store that is not a cache."""
+    return {name: data for name, data in files(store.path).items() if name.startswith(("log/", "packs/"))}
+
+
+def damage(path: str | Path, at: int | None = None) -> None:
+    """Flip every bit of the byte at ``at``, by default the one in the middle."""
+    data = bytearray(Path(path).read_bytes())
+    position = len(data) // 2 if at is None else at
+    data[position] ^= 0xFF
+    Path(path).write_bytes(data)
+
+
+def packs(store: Store) -> list[Path]:
+    """The pack files of a store, by name."""
+    return sorted(Path(store.path, "packs").glob("*/*.pack"))

@@ -1,0 +1,82 @@
+"""The standalone extractor restores what the store restores, knowing nothing but the format pages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from deltackpt import Keep, Store
+
+torch = pytest.importorskip("torch")
+EXTRACTOR = Path(__file__).parents[2] / "docs" / "format" / "extract.py"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Keyframes, plain and grouped deltas, bundles, inline tensors, inline records, packs that a gc wrote again."""
+    made = Store.init(tmp_path_factory.mktemp("extract") / "store")
+    torch.manual_seed(0)
+    wide = torch.randn(700, 500)
+    state = {
+        "model": {
+            "wide": wide,
+            "half": wide.to(torch.bfloat16),
+            "tokens": torch.arange(70_000),
+            "mask": torch.rand(90_000) > 0.5,
+            **{f"bias.{number}": torch.randn(300) for number in range(40)},
+        },
+        "optimizer": {"step": torch.tensor(1.0), "moment": wide.double()},
+        "rng": np.arange(100, dtype=np.uint32),
+    }
+    for step in range(8):
+        made.commit(state, step=step)
+        for name in ("wide", "half", "bias.7"):
+            state["model"][name] = state["model"][name] * (1 + 2e-4)
+        state["optimizer"]["step"] += 1
+        state["optimizer"]["moment"] = state["optimizer"]["moment"] * 0.999
+    made.tag("middle", "step:4")
+    made.commit({"only": torch.ones(3)}, branch="small")
+    made.prune(Keep(last=3))
+    made.gc()
+    return made
+
+
+def extract(*arguments: object) -> str:
+    ran = subprocess.run(
+        [sys.executable, EXTRACTOR, *map(str, arguments)], capture_output=True, text=True, check=True, env={"PATH": ""}
+    )
+    return ran.stdout
+
+
+@pytest.mark.parametrize("ref", ["main", "middle", "small"])
+def test_every_tensor_is_the_same_bit_for_bit(store: Store, ref: str, tmp_path: Path) -> None:
+    extract(store.path, ref, tmp_path / "out.safetensors")
+    reader = store.reader(ref)
+    with safe_open(tmp_path / "out.safetensors", "pt") as file:
+        assert sorted(file.keys()) == sorted(reader.keys())
+        for name in reader.keys():  # noqa: SIM118 - a reader is no dict
+            restored, ours = file.get_tensor(name), torch.as_tensor(reader.tensor(name)[...])
+            assert restored.dtype == ours.dtype
+            assert torch.equal(restored, ours)
+
+
+def test_any_commit_goes_by_the_beginning_of_its_id(store: Store, tmp_path: Path) -> None:
+    commit = store.resolve("main~1")
+    assert f"commit {commit.id}" in extract(store.path)
+    extract(store.path, commit.id.short, tmp_path / "out.safetensors")
+    with safe_open(tmp_path / "out.safetensors", "pt") as file:
+        assert torch.equal(file.get_tensor("model/wide"), store.load(commit)["model"]["wide"])
+
+
+def test_it_is_short_and_stands_alone() -> None:
+    text = EXTRACTOR.read_text()
+    assert len(text.splitlines()) <= 250
+    imported = {
+        line.split()[1].partition(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))
+    }
+    assert imported - set(sys.stdlib_module_names) == {"numpy", "zstandard"}

@@ -1,0 +1,144 @@
+"""The one module that touches files: what each call does, and how it says no."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import stat
+from pathlib import Path
+
+import pytest
+
+from deltackpt.errors import StorageError
+from deltackpt.fs.disk import Disk, DiskFullError, ReadOnlyError, storage_errors
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk()
+
+
+def test_a_file_from_pieces(disk: Disk, tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    fd = disk.create(path)
+    pieces = [b"", b"one", memoryview(b" two"), bytearray(b" three"), *[bytes([i % 256]) for i in range(3_000)]]
+    disk.write(fd, pieces, path)
+    disk.sync(fd, path)
+    disk.close(fd, path)
+    whole = b"".join(bytes(piece) for piece in pieces)
+    assert disk.read(path, len(whole)) == whole
+    assert disk.size(path) == len(whole)
+
+
+def test_more_than_one_call_of_the_kernel_takes(disk: Disk, tmp_path: Path) -> None:
+    """A pipe takes what fits; the rest follows."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        disk.write(writing, [b"x" * 300_000, b"y"], "pipe")
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == b"x" * 300_000 + b"y"
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_name_is_taken_once(disk: Disk, tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    disk.close(disk.create(path), path)
+    with pytest.raises(FileExistsError):
+        disk.create(path)
+    disk.link(path, f"{path}.2")
+    with pytest.raises(FileExistsError):
+        disk.link(path, f"{path}.2")
+    disk.unlink(path)
+    disk.unlink(path)
+    assert disk.names(str(tmp_path)) == ["file.2"]
+
+
+def test_folders(disk: Disk, tmp_path: Path) -> None:
+    folder = str(tmp_path / "folder")
+    disk.make_directory(folder)
+    disk.make_directory(folder)
+    disk.sync_directory(folder)
+    assert disk.names(folder) == []
+    assert disk.names(str(tmp_path / "none")) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        disk.make_directory(str(tmp_path / "file"))
+
+
+def test_modes_obey_umask(disk: Disk, tmp_path: Path) -> None:
+    saved = os.umask(0o027)
+    try:
+        path = str(tmp_path / "file")
+        disk.close(disk.create(path), path)
+        disk.make_directory(str(tmp_path / "folder"))
+    finally:
+        os.umask(saved)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
+    assert stat.S_IMODE(os.stat(tmp_path / "folder").st_mode) == 0o750
+
+
+def test_reading_beyond_the_end(disk: Disk, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    fd = disk.open(str(path))
+    assert disk.read_at(fd, 4, 3, str(path)) == b"456"
+    assert disk.read_at(fd, 8, 100, str(path)) == b"89"
+    assert disk.read_at(fd, 10, 1, str(path)) == b""
+    disk.close(fd, str(path))
+    with pytest.raises(StorageError, match="is 10 bytes, more than the 9"):
+        disk.read(str(path), 9)
+    with pytest.raises(FileNotFoundError):
+        disk.open(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "advice"),
+    [
+        (errno.ENOSPC, DiskFullError, "free some room"),
+        (errno.EDQUOT, DiskFullError, "free some room"),
+        (errno.EFBIG, DiskFullError, "free some room"),
+        (errno.EROFS, ReadOnlyError, "reading the store still works"),
+        (errno.EACCES, ReadOnlyError, "reading the store still works"),
+        (errno.EIO, StorageError, "as it was before"),
+        (errno.ESTALE, StorageError, "as it was before"),
+    ],
+)
+def test_refusals_are_typed(code: int, kind: type[StorageError], advice: str) -> None:
+    with pytest.raises(kind, match=advice) as refused, storage_errors("writing", "a file"):
+        raise OSError(code, os.strerror(code))
+    assert str(refused.value).startswith("writing 'a file' failed: ")
+    assert "\n" not in str(refused.value)
+    assert refused.value.exit_code == 8
+
+
+def test_a_limit_on_the_size_of_files(disk: Disk, tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    child = os.fork()
+    if not child:
+        import signal
+
+        code = 1
+        try:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+            fd = disk.create(path)
+            disk.write(fd, [bytes(2_000)], path)
+        except DiskFullError:
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_room_set_aside(disk: Disk, tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    fd = disk.create(path)
+    disk.allocate(fd, 0, path)
+    assert disk.size(path) == 0
+    disk.allocate(fd, 10_000, path)
+    assert disk.size(path) == 10_000
+    disk.close(fd, path)

@@ -1,0 +1,152 @@
+"""A store object: opened as often as one likes, shared by threads, sent to processes, closed and used again."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deltackpt import InvalidInputError, NotFoundError, Options, Store
+
+
+def state(value: int) -> dict[str, Any]:
+    return {"model": {"w": np.full(50_000, value)}}
+
+
+def value(store: Store, ref: str) -> int:
+    return int(store.load(ref)["model"]["w"][-1])
+
+
+def test_two_handles_see_each_other(store: Store) -> None:
+    other = Store(store.path)
+    for step in range(1, 7):
+        (store if step % 2 else other).commit(state(step), step=step)
+        assert value(store, "main") == value(other, "main") == step
+    assert list(store.log("main")) == list(other.log("main"))
+
+
+def test_threads_share_one_store(store: Store) -> None:
+    def work(number: int) -> list[int]:
+        for step in range(5):
+            store.commit(state(10 * number + step), step=step, branch=f"b{number}")
+        return [value(store, f"b{number}~{back}") for back in range(5)]
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(work, range(4)))
+    assert found == [[10 * number + step for step in reversed(range(5))] for number in range(4)]
+    assert store.verify(data=True).ok
+
+
+def test_threads_on_one_branch_rebase(store: Store) -> None:
+    def work(number: int) -> None:
+        for step in range(5):
+            store.commit(state(10 * number + step), message=f"{number}.{step}", on_conflict="rebase")
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(work, range(3)))
+    expected = sorted(f"{number}.{step}" for number in range(3) for step in range(5))
+    assert sorted(commit.message for commit in store.log("main")) == expected
+
+
+def test_a_pickled_store_is_its_path_and_options(store: Store) -> None:
+    opened = Store(store.path, options=Options(threads=1, cache_bytes=0))
+    opened.commit(state(7), step=1)
+    copy = pickle.loads(pickle.dumps(opened))
+    assert (copy.path, copy._repository.options) == (store.path, Options(threads=1, cache_bytes=0))
+    assert value(copy, "main") == 7
+
+
+def test_a_forked_child_reads_and_commits(store: Store) -> None:
+    store.commit(state(1), step=1)
+    child = os.fork()
+    if not child:
+        # Whatever happens, the child must not go on as a second test run.
+        try:
+            assert value(store, "main") == 1
+            store.commit(state(2), step=2)
+            assert value(store, "main") == 2
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert value(store, "main") == 2
+    store.commit(state(3), step=3)
+    assert [commit.step for commit in store.log("main")] == [3, 2, 1]
+
+
+def test_a_closed_store_can_be_used_again(store: Store) -> None:
+    with store as same:
+        same.commit(state(1), step=1)
+    store.close()
+    assert value(store, "main") == 1
+    store.commit(state(2), step=2)
+    assert value(store, "main") == 2
+
+
+def test_closing_gives_back_files_and_threads(store: Store) -> None:
+    before = set(threading.enumerate())
+    store.commit(state(1), step=1)
+    store.load("main")
+    assert set(threading.enumerate()) > before
+    store.close()
+    assert set(threading.enumerate()) <= before
+    held = [os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir()]
+    assert not [path for path in held if path.startswith(store.path) and path.endswith((".pack", ".rec"))]
+
+
+def test_paths_and_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store.init("a/b/ckpts")
+    assert store.path == str(tmp_path / "a" / "b" / "ckpts")
+    assert repr(store) == f"Store({store.path!r})"
+    monkeypatch.chdir("/")
+    store.commit(state(5))
+    assert value(store, "main") == 5
+
+
+def test_a_store_is_made_once(store: Store) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        Store.init(store.path)
+    assert str(caught.value) == f"{store.path!r} holds a store already; open it instead"
+
+
+def test_a_folder_with_other_things_may_become_a_store(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    Store.init(tmp_path).commit(state(1))
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "file"])
+def test_what_is_no_store(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    if kind == "empty":
+        path.mkdir()
+    elif kind == "file":
+        path.write_text("hello")
+    with pytest.raises(NotFoundError) as caught:
+        Store(path)
+    assert str(caught.value) == f"{str(path)!r} is not a store: it has no store.json; make one with `deltackpt init`"
+
+
+READER = """
+import sys, deltackpt
+print(int(deltackpt.Store(sys.argv[1]).load("main")["model"]["w"][0]))
+"""
+
+
+def test_another_process_reads_while_this_one_commits(store: Store) -> None:
+    store.commit(state(1), step=1)
+    command = [sys.executable, "-c", READER, store.path]
+    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for step in range(2, 30):
+        store.commit(state(step), step=step)
+    seen = [int(reader.communicate(timeout=60)[0]) for reader in readers]
+    assert all(1 <= number < 30 for number in seen)
