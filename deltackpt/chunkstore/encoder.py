@@ -38,17 +38,18 @@ class ChunkEncoder:
     ) -> tuple[RecordHead, Payload]:
         """A record of one chunk. ``hint`` is the chunk at the same place in the parent commit."""
         base = self._base_for(hint, len(plain), known)
-        bases = [] if base is None else [self._base(base, known)]
-        encoded = encode(plain, element, bases, budget=self._budget)
+        with self._reader.cache.loan() as borrow:
+            bases = [] if base is None else [Base(self._plain(base, known, borrow(base)), known[base].cost)]
+            encoded = encode(plain, element, bases, budget=self._budget)
         return self._head(kind, element, [Member(chunk, len(plain))], encoded, [base], known), encoded.payload
 
-    def _base(self, base: ChunkId, known: Locations) -> Base:
+    def _plain(self, base: ChunkId, known: Locations, borrowed: memoryview | None) -> memoryview:
         """The base's plain bytes, hashed: a delta against damaged bytes would lose the new chunk too."""
-        plain = self._reader.cache.get(base)
-        if plain is None:
-            plain = scratch(BASE_SLOT, known[base].plain_length)
-            self._reader.read_into(base, plain, known)
-        return Base(plain, known[base].cost)
+        if borrowed is not None:
+            return borrowed
+        plain = scratch(BASE_SLOT, known[base].plain_length)
+        self._reader.read_into(base, plain, known)
+        return plain
 
     def encode_bundle(
         self,

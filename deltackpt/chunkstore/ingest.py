@@ -152,7 +152,7 @@ class Ingest:
         chunk = ChunkId.of(plain)
         if chunk == hint:
             if not self._reader.cache.keep(chunk):
-                self._reader.cache.put(chunk, plain)
+                self._reader.cache.put(chunk, plain, None)
             return _Outcome(chunk, finiteness(plain, source.dtype) if suspect else Finiteness.FINITE, None)
         state = finiteness(plain, source.dtype)
         known = self._reader.locate([chunk] if hint is None else [chunk, hint])
@@ -160,7 +160,7 @@ class Ingest:
             record = None
         else:
             record = self._encoder.encode(chunk, plain, source.dtype.element, hint, known)
-        self._reader.cache.put(chunk, plain)
+        self._reader.cache.put(chunk, plain, hint)
         return _Outcome(chunk, state, record)
 
     def _drain(self, ahead: int) -> None:

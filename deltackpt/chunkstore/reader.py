@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.index import View
@@ -33,6 +33,7 @@ class ChunkNotFoundError(NotFoundError):
 
 
 Locations = dict[ChunkId, Location]
+Borrow = Callable[[ChunkId], memoryview | None]
 _RecordKey = tuple[PackId, int]
 
 
@@ -121,12 +122,18 @@ class ChunkReader:
             )
 
     def _decode_chain(self, chunk: ChunkId, location: Location, out: memoryview, known: Locations) -> None:
+        with self.cache.loan() as borrow:
+            self._walk_chain(chunk, location, out, known, borrow)
+
+    def _walk_chain(
+        self, chunk: ChunkId, location: Location, out: memoryview, known: Locations, borrow: Borrow
+    ) -> None:
         plains: dict[ChunkId, memoryview] = {}
         pending: list[tuple[ChunkId, Location]] = [(chunk, location)]
         records: dict[_RecordKey, tuple[RecordHead, memoryview]] = {}
         while pending:
             current, place = pending[-1]
-            if (current in plains and current != chunk) or self._from_memory(current, place, plains):
+            if (current in plains and current != chunk) or self._from_memory(current, place, plains, borrow):
                 pending.pop()
                 continue
             key = (place.pack, place.offset)
@@ -143,9 +150,9 @@ class ChunkReader:
         if plains[chunk] is not out:
             out[:] = plains[chunk]
 
-    def _from_memory(self, chunk: ChunkId, place: Location, plains: dict[ChunkId, memoryview]) -> bool:
+    def _from_memory(self, chunk: ChunkId, place: Location, plains: dict[ChunkId, memoryview], borrow: Borrow) -> bool:
         """Whether the chunk was in a cache; its bytes are in ``plains`` then."""
-        plain = self.cache.get(chunk)
+        plain = borrow(chunk)
         if plain is None and (bundle := self._bundles.get((place.pack, place.offset))) is not None:
             plain = bundle[place.member_offset : place.member_offset + place.plain_length]
         if plain is not None:
