@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
-from deltackpt.chunkstore.reader import Locations
+from deltackpt.chunkstore.reader import Lent, Locations
 from deltackpt.chunkstore.scratch import scratch
+from deltackpt.codec.recipes import Recipe
 from deltackpt.errors import CorruptError, NotFoundError
 from deltackpt.fs.target import TargetFile
 from deltackpt.history.manifest import StoredTensor
@@ -19,8 +20,9 @@ from deltackpt.ids import ChunkId
 
 LOCATED_AT_ONCE = 1024
 
-# A slot that neither a walk along a chain nor an encoder uses.
+# Slots that neither a walk along a chain nor an encoder uses: for a chunk, and for its rounded copy beside it.
 FILE_SLOT = -2
+COPY_SLOT = -3
 
 Progress = Callable[[int], None]
 
@@ -28,8 +30,8 @@ Progress = Callable[[int], None]
 class Sink(Protocol):
     """Where a tensor's plain bytes go. Called from several threads, each with its own range."""
 
-    def buffer(self, start: int, stop: int) -> memoryview:
-        """Room for plain bytes ``start`` to ``stop``; holds anything until ``done``."""
+    def buffer(self, start: int, stop: int, slot: int) -> memoryview:
+        """Room for plain bytes ``start`` to ``stop``, in scratch ``slot`` if need be; holds anything until ``done``."""
         ...
 
     def done(self, start: int, plain: memoryview) -> None:
@@ -43,7 +45,7 @@ class IntoMemory:
 
     memory: memoryview
 
-    def buffer(self, start: int, stop: int) -> memoryview:
+    def buffer(self, start: int, stop: int, slot: int) -> memoryview:
         return self.memory[start:stop]
 
     def done(self, start: int, plain: memoryview) -> None:
@@ -57,8 +59,8 @@ class IntoFile:
     file: TargetFile
     offset: int
 
-    def buffer(self, start: int, stop: int) -> memoryview:
-        return scratch(FILE_SLOT, stop - start)
+    def buffer(self, start: int, stop: int, slot: int) -> memoryview:
+        return scratch(slot, stop - start)
 
     def done(self, start: int, plain: memoryview) -> None:
         self.file.write_at(self.offset + start, plain)
@@ -66,21 +68,33 @@ class IntoFile:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One chunk of one tensor on its way to a sink."""
+    """One chunk of one tensor on its way to a sink. ``copies`` are kept as casts of it, so they go the same way."""
 
     tensor: StoredTensor
     sink: Sink
     chunk: ChunkId
     start: int
     stop: int
+    copies: list[_Step] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Plain bytes of the chunk and its copies."""
+        return self.stop - self.start + sum(copy.size for copy in self.copies)
 
     def run(self, repository: Repository, known: Locations) -> None:
-        buffer = self.sink.buffer(self.start, self.stop)
+        plain = self._bring(repository, known, {}, FILE_SLOT)
+        for copy in self.copies:
+            copy._bring(repository, known, {self.chunk: plain}, COPY_SLOT)
+
+    def _bring(self, repository: Repository, known: Locations, lent: Lent, slot: int) -> memoryview:
+        buffer = self.sink.buffer(self.start, self.stop, slot)
         try:
-            repository.reader.read_into(self.chunk, buffer, known)
+            repository.reader.read_into(self.chunk, buffer, known, lent)
         except (CorruptError, NotFoundError) as error:
             raise type(error)(f"tensor {self.tensor.name!r}: {error}") from error
         self.sink.done(self.start, buffer)
+        return buffer
 
 
 def fetch(
@@ -95,8 +109,8 @@ def fetch(
     try:
         while batch := list(islice(steps, LOCATED_AT_ONCE)):
             known = repository.reader.locate(step.chunk for step in batch)
-            for step in batch:
-                running.append((repository.executor.submit(step.run, repository, known), step.stop - step.start))
+            for step in _with_copies(batch, known):
+                running.append((repository.executor.submit(step.run, repository, known), step.size))
                 _drain(running, repository.ahead, progress)
         _drain(running, 0, progress)
     finally:
@@ -108,11 +122,24 @@ def fetch(
 def _steps(wanted: Iterable[tuple[StoredTensor, Sink]]) -> Iterator[_Step]:
     for tensor, sink in wanted:
         if tensor.inline is not None:
-            buffer = sink.buffer(0, tensor.nbytes)
+            buffer = sink.buffer(0, tensor.nbytes, FILE_SLOT)
             buffer[:] = tensor.inline
             sink.done(0, buffer)
         for chunk, start, stop in tensor.spans():
             yield _Step(tensor, sink, chunk, start, stop)
+
+
+def _with_copies(batch: Sequence[_Step], known: Locations) -> Iterator[_Step]:
+    """The steps to run: a chunk that is a cast of another in the batch goes with that one, whose decoding it needs."""
+    first = {step.chunk: step for step in reversed(batch)}
+    alone: list[_Step] = []
+    for step in batch:
+        place = known.get(step.chunk)
+        wide = None
+        if place is not None and place.base is not None and place.recipe == Recipe.CAST:
+            wide = first.get(place.base)
+        (alone if wide is None else wide.copies).append(step)
+    return iter(alone)
 
 
 def _drain(running: deque[tuple[Future[None], int]], ahead: int, progress: Progress | None) -> None:

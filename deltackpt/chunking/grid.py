@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import prod
 
 TARGET_CHUNK_BYTES = 4 << 20
+_WIDE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,16 @@ class Grid:
 
 
 def grid_for(itemsize: int, shape: tuple[int, ...], target: int = TARGET_CHUNK_BYTES) -> Grid:
-    """The grid of a tensor with elements of ``itemsize`` bytes; chunks of about ``target`` bytes."""
-    row = itemsize * prod(shape[1:])
+    """The grid of a tensor with elements of ``itemsize`` bytes; chunks of ``target`` bytes or fewer.
+
+    Elements of less than four bytes count as four: float32 weights and their copy in bfloat16 are cut at the same
+    elements, so a chunk of the one can be predicted from a chunk of the other.
+    """
+    elements = max(1, target // max(itemsize, _WIDE))
+    row = prod(shape[1:])
     if row == 0:
         return Grid(target, target)
-    if row <= target:
-        piece = row * (target // row)
+    if row <= elements:
+        piece = itemsize * row * (elements // row)
         return Grid(piece, piece)
-    return Grid(row, itemsize * max(1, target // itemsize))
+    return Grid(itemsize * row, itemsize * elements)

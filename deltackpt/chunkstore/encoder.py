@@ -9,6 +9,7 @@ that none.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from deltackpt.chunkstore.location import Location
 from deltackpt.chunkstore.pack_writer import Payload
@@ -19,11 +20,40 @@ from deltackpt.codec.encode import Base, Encoded, encode
 from deltackpt.codec.recipes import LINK_COST
 from deltackpt.ids import ChunkId
 from deltackpt.tensor.dtype import Element
+from deltackpt.tensor.source import TensorSource
 
 Hint = ChunkId | None
 
 # A slot that no walk along a chain uses.
 BASE_SLOT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk that may become a base: its plain bytes, what decoding it costs, and its rank."""
+
+    chunk: ChunkId
+    plain: memoryview
+    cost: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class WideChunk:
+    """A chunk of float32 values of the commit that is being made. ``pending`` is its record when it is new."""
+
+    chunk: ChunkId
+    source: TensorSource
+    pending: RecordHead | None
+
+    def read(self, start: int, stop: int, known: Locations, reader: ChunkReader) -> Candidate | None:
+        """The values of which plain bytes ``start`` to ``stop`` of a 16-bit tensor may be the rounded ones."""
+        if self.pending is None and self.chunk not in known:
+            known.update(reader.locate([self.chunk]))
+        place = self.pending or known.get(self.chunk)
+        if place is None:
+            return None
+        return Candidate(self.chunk, self.source.read(2 * start, 2 * stop), place.cost, place.rank)
 
 
 class ChunkEncoder:
@@ -34,14 +64,29 @@ class ChunkEncoder:
         self._budget = budget
 
     def encode(
-        self, chunk: ChunkId, plain: memoryview, element: Element, hint: Hint, known: Locations, kind: Kind = Kind.DATA
+        self,
+        chunk: ChunkId,
+        plain: memoryview,
+        element: Element,
+        hint: Hint,
+        known: Locations,
+        wide: Candidate | None = None,
     ) -> tuple[RecordHead, Payload]:
-        """A record of one chunk. ``hint`` is the chunk at the same place in the parent commit."""
+        """A record of one chunk. ``hint`` is the chunk at the same place in the parent commit.
+
+        ``wide`` holds the float32 values that the chunk may be rounded from.
+        """
         base = self._base_for(hint, len(plain), known)
         with self._reader.cache.loan() as borrow:
-            bases = [] if base is None else [Base(self._plain(base, known, borrow(base)), known[base].cost)]
-            encoded = encode(plain, element, bases, budget=self._budget)
-        return self._head(kind, element, [Member(chunk, len(plain))], encoded, [base], known), encoded.payload
+            candidates = [] if wide is None or wide.rank >= MAX_RANK else [wide]
+            if base is not None:
+                below = known[base]
+                candidates.append(Candidate(base, self._plain(base, known, borrow(base)), below.cost, below.rank))
+            encoded = encode(plain, element, [Base(c.plain, c.cost) for c in candidates], budget=self._budget)
+        used = [] if encoded.base is None else [candidates[encoded.base]]
+        rank = 1 + used[0].rank if used else 0
+        bases = [candidate.chunk for candidate in used]
+        return _head(Kind.DATA, element, [Member(chunk, len(plain))], encoded, bases, rank), encoded.payload
 
     def _plain(self, base: ChunkId, known: Locations, borrowed: memoryview | None) -> memoryview:
         """The base's plain bytes, hashed: a delta against damaged bytes would lose the new chunk too."""
@@ -67,8 +112,10 @@ class ChunkEncoder:
             below = memoryview(b"".join(self._reader.read(base, known) for base in chosen if base is not None))
             bases = [Base(below, max(known[base].cost for base in chosen if base is not None))]
         encoded = encode(plain, element, bases, budget=self._budget)
+        used = [] if encoded.base is None else [base for base in chosen if base is not None]
         parts = [Member(chunk, len(data)) for chunk, data in members]
-        return self._head(kind, element, parts, encoded, chosen, known), encoded.payload
+        rank = 1 + max(known[base].rank for base in used) if used else 0
+        return _head(kind, element, parts, encoded, used, rank), encoded.payload
 
     def _base_for(self, hint: Hint, length: int, known: Locations) -> Hint:
         """The chunk to be the base of one at the place of ``hint``, or None."""
@@ -79,20 +126,14 @@ class ChunkEncoder:
             return hint
         while place.base is not None:
             hint, place = place.base, known[place.base]
-        return hint if self._fits(place) else None
+        # The chain of a cast ends in values that are twice as wide.
+        return hint if place.plain_length == length and self._fits(place) else None
 
     def _fits(self, place: Location) -> bool:
         return place.cost + LINK_COST <= self._budget and place.rank < MAX_RANK
 
-    @staticmethod
-    def _head(
-        kind: Kind,
-        element: Element,
-        members: Sequence[Member],
-        encoded: Encoded,
-        bases: Sequence[Hint],
-        known: Locations,
-    ) -> RecordHead:
-        used = tuple(base for base in bases if base is not None) if encoded.base is not None else ()
-        rank = 1 + max(known[base].rank for base in used) if used else 0
-        return RecordHead(kind, encoded.recipe, element, rank, encoded.cost, encoded.size, tuple(members), used)
+
+def _head(
+    kind: Kind, element: Element, members: Sequence[Member], encoded: Encoded, bases: Sequence[ChunkId], rank: int
+) -> RecordHead:
+    return RecordHead(kind, encoded.recipe, element, rank, encoded.cost, encoded.size, tuple(members), tuple(bases))

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from deltackpt.chunking.grid import Grid
-from deltackpt.chunkstore.encoder import ChunkEncoder, Hint
+from deltackpt.chunkstore.encoder import ChunkEncoder, Hint, WideChunk
 from deltackpt.chunkstore.pack_writer import Payload
 from deltackpt.chunkstore.reader import ChunkReader
 from deltackpt.chunkstore.record import BUNDLED_BELOW, MAX_MEMBERS, Kind, RecordHead
@@ -46,6 +46,25 @@ class IngestedTensor:
 
     chunks: list[ChunkId] = field(default_factory=list)
     finiteness: Finiteness = Finiteness.FINITE
+
+
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """A float32 tensor that has been taken in, of which another may be the rounded copy, cut at the same elements."""
+
+    source: TensorSource
+    ingested: IngestedTensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A chunk's range of its tensor, and the chunks at the same place in the parent commit and in a wide tensor."""
+
+    source: TensorSource
+    start: int
+    stop: int
+    hint: Hint
+    wide: WideChunk | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +118,7 @@ class Ingest:
         self._encoder = encoder
         self._executor = executor
         self._ahead = ahead
-        self._running: deque[tuple[Future[_Outcome], IngestedTensor, TensorSource | None]] = deque()
+        self._running: deque[tuple[Future[_Outcome], IngestedTensor, Sequence[TensorSource]]] = deque()
         self._encoding: deque[Future[Record]] = deque()
         self._bundled: set[ChunkId] = set()
         self._bundles: dict[tuple[DType, Kind], _Bundle] = {}
@@ -116,10 +135,18 @@ class Ingest:
         wait(jobs)
 
     def tensor(
-        self, source: TensorSource, nbytes: int, grid: Grid, hints: Sequence[Hint], *, suspect: bool = False
+        self,
+        source: TensorSource,
+        nbytes: int,
+        grid: Grid,
+        hints: Sequence[Hint],
+        wide: Wide | None = None,
+        *,
+        suspect: bool = False,
     ) -> IngestedTensor:
         """Take in all chunks of a tensor. ``hints`` are the chunks at the same places in the parent commit, if any.
 
+        ``wide``, which :meth:`settle` must have seen to the end, is what the tensor may be a rounded copy of.
         ``suspect`` says that the parent's tensor was not finite, so chunks that did not change are looked at too.
         """
         result = IngestedTensor()
@@ -129,10 +156,22 @@ class Ingest:
         spans = list(grid.spans(nbytes))
         for number, (start, stop) in enumerate(spans):
             hint = hints[number] if number < len(hints) else None
-            job = self._executor.submit(self._chunk, source, start, stop, hint, suspect)
-            self._running.append((job, result, source if number == len(spans) - 1 else None))
+            place = _Place(source, start, stop, hint, self._wide_chunk(wide, number, len(spans)))
+            job = self._executor.submit(self._chunk, place, suspect)
+            finished = () if number < len(spans) - 1 else (source,) if wide is None else (source, wide.source)
+            self._running.append((job, result, finished))
             self._drain(self._ahead)
         return result
+
+    def _wide_chunk(self, wide: Wide | None, number: int, count: int) -> WideChunk | None:
+        if wide is None or len(wide.ingested.chunks) != count:
+            return None
+        chunk = wide.ingested.chunks[number]
+        return WideChunk(chunk, wide.source, self._transaction.pending(chunk))
+
+    def settle(self) -> None:
+        """Wait for every chunk of the tensors handed in so far."""
+        self._drain(0)
 
     def object(self, data: bytes) -> ChunkId:
         """Take in a manifest object: named, deduplicated and bundled like a small chunk."""
@@ -142,24 +181,26 @@ class Ingest:
 
     def finish(self) -> None:
         """Wait for everything handed in so far; its records are in the transaction then."""
-        self._drain(0)
+        self.settle()
         for key in list(self._bundles):
             self._submit_bundle(*key)
         self._drain_bundles(0)
 
-    def _chunk(self, source: TensorSource, start: int, stop: int, hint: Hint, suspect: bool) -> _Outcome:
-        plain = source.read(start, stop)
+    def _chunk(self, place: _Place, suspect: bool) -> _Outcome:
+        plain = place.source.read(place.start, place.stop)
+        dtype, hint = place.source.dtype, place.hint
         chunk = ChunkId.of(plain)
         if chunk == hint:
             if not self._reader.cache.keep(chunk):
                 self._reader.cache.put(chunk, plain, None)
-            return _Outcome(chunk, finiteness(plain, source.dtype) if suspect else Finiteness.FINITE, None)
-        state = finiteness(plain, source.dtype)
+            return _Outcome(chunk, finiteness(plain, dtype) if suspect else Finiteness.FINITE, None)
+        state = finiteness(plain, dtype)
         known = self._reader.locate([chunk] if hint is None else [chunk, hint])
         if chunk in known or self._transaction.contains(chunk):
             record = None
         else:
-            record = self._encoder.encode(chunk, plain, source.dtype.element, hint, known)
+            wide = None if place.wide is None else place.wide.read(place.start, place.stop, known, self._reader)
+            record = self._encoder.encode(chunk, plain, dtype.element, hint, known, wide)
         self._reader.cache.put(chunk, plain, hint)
         return _Outcome(chunk, state, record)
 
@@ -171,8 +212,8 @@ class Ingest:
             result.chunks.append(outcome.chunk)
             result.finiteness = max(result.finiteness, outcome.finiteness)
             self._append(outcome.chunk, outcome.record)
-            if finished is not None:
-                finished.release()
+            for source in finished:
+                source.release()
 
     def _append(self, chunk: ChunkId, record: Record | None) -> None:
         if record is None:

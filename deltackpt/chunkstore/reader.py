@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.index import View
@@ -33,6 +33,8 @@ class ChunkNotFoundError(NotFoundError):
 
 
 Locations = dict[ChunkId, Location]
+Lent = Mapping[ChunkId, memoryview]
+NOTHING_LENT: Lent = {}
 Borrow = Callable[[ChunkId], memoryview | None]
 _RecordKey = tuple[PackId, int]
 
@@ -90,40 +92,42 @@ class ChunkReader:
         self.read_into(chunk, out, known)
         return out
 
-    def read_into(self, chunk: ChunkId, out: memoryview, known: Locations | None = None) -> None:
-        """Write the chunk's plain bytes to ``out``, hashed after decoding.
+    def read_into(
+        self, chunk: ChunkId, out: memoryview, known: Locations | None = None, lent: Lent = NOTHING_LENT
+    ) -> None:
+        """Write the chunk's plain bytes to ``out``, hashed after decoding. ``lent`` are plain chunks at hand already.
 
         ChunkNotFoundError when no record holds it; ChunkCorruptError when its bytes, or those of a chunk it
         is a delta against, are damaged. ``out`` holds anything then.
         """
         try:
-            self._fill(chunk, out, known or {})
+            self._fill(chunk, out, known or {}, lent)
         except FileNotFoundError:
             # A gc may have moved the chunk to another pack since it was located.
             self._store.catch_up()
             try:
-                self._fill(chunk, out, {})
+                self._fill(chunk, out, {}, lent)
             except FileNotFoundError as error:
                 raise ChunkCorruptError(
                     f"chunk {chunk.short}: its file {error.filename!r} is missing;"
                     " run `deltackpt verify` for the tensors affected"
                 ) from None
 
-    def _fill(self, chunk: ChunkId, out: memoryview, known: Locations) -> None:
+    def _fill(self, chunk: ChunkId, out: memoryview, known: Locations, lent: Lent) -> None:
         location = self._location(chunk, known)
         if location.plain_length != len(out):
             raise ChunkCorruptError(
                 f"chunk {chunk.short} is {location.plain_length} bytes, {len(out)} expected; run `deltackpt verify`"
             )
-        self._decode_chain(chunk, location, out, known)
+        self._decode_chain(chunk, location, out, known, lent)
         if ChunkId.of(out) != chunk:
             raise ChunkCorruptError(
                 f"{self._where(chunk, location)}: content hash does not match; run `deltackpt verify`"
             )
 
-    def _decode_chain(self, chunk: ChunkId, location: Location, out: memoryview, known: Locations) -> None:
+    def _decode_chain(self, chunk: ChunkId, location: Location, out: memoryview, known: Locations, lent: Lent) -> None:
         with self.cache.loan() as borrow:
-            self._walk_chain(chunk, location, out, known, borrow)
+            self._walk_chain(chunk, location, out, known, lambda wanted: lent.get(wanted) or borrow(wanted))
 
     def _walk_chain(
         self, chunk: ChunkId, location: Location, out: memoryview, known: Locations, borrow: Borrow

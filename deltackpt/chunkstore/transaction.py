@@ -65,7 +65,7 @@ class Transaction:
         self._inline: list[tuple[RecordHead, Payload]] = []
         self._inline_size = 0
         self._inline_limit = inline_limit
-        self._new: dict[ChunkId, int] = {}
+        self._new: dict[ChunkId, RecordHead] = {}
         self._bases: dict[ChunkId, int] = {}
         self._referred: set[ChunkId] = set()
         self._finished: list[FinishedPack] | None = None
@@ -84,6 +84,10 @@ class Transaction:
         """Whether this transaction already holds a record with the chunk."""
         return chunk in self._new
 
+    def pending(self, chunk: ChunkId) -> RecordHead | None:
+        """The record of this transaction that holds the chunk, if there is one."""
+        return self._new.get(chunk)
+
     def refer(self, chunks: Iterable[ChunkId]) -> None:
         """Rely on chunks that the store has already; publishing checks that they are still there."""
         self._referred.update(chunks)
@@ -96,7 +100,7 @@ class Transaction:
         for base in head.bases:
             self._bases[base] = min(head.rank, self._bases.get(base, head.rank))
         for member in head.members:
-            self._new.setdefault(member.id, head.rank)
+            self._new.setdefault(member.id, head)
         if self._writer is not None:
             self._writer.append(head, payload)
             return
@@ -177,15 +181,18 @@ class Transaction:
     def _revived(self, view: View, packs: list[FinishedPack]) -> set[PackId]:
         """Condemned packs that hold chunks relied on here.
 
-        Costs nothing while no gc has been at work: only then can a chunk have gone since it was found.
+        Costs next to nothing while no gc has been at work: only then can a chunk have gone since it was found.
         """
         if any(view.is_orphan(pack.id) for pack in packs):
             raise StaleTransactionError("a gc has claimed a pack of this transaction")
         condemned = view.condemned()
-        if not condemned and view.deletions == self._deletions:
+        undisturbed = not condemned and view.deletions == self._deletions
+        # Another writer may have been first with a base that this transaction brings, and kept it in another way.
+        doubtful = (base for base in self._bases if not undisturbed or base in self._new)
+        if not all(self._still_below(view, base, self._bases[base]) for base in doubtful):
+            raise StaleTransactionError("a base of this transaction is gone, or was stored in another way")
+        if undisturbed:
             return set()
-        if not all(self._still_below(view, base, rank) for base, rank in self._bases.items()):
-            raise StaleTransactionError("a base of this transaction is gone, or was stored again in another way")
         try:
             places = self._reader.dependencies(view, self._referred.difference(self._new))
         except (ChunkNotFoundError, FileNotFoundError):
@@ -195,8 +202,8 @@ class Transaction:
     def _still_below(self, view: View, base: ChunkId, rank: int) -> bool:
         """Whether the copy of ``base`` that will be in use has a rank below that of the records that stand on it."""
         place = view.chunk(base)
-        found = place.rank if place is not None else self._new.get(base)
-        return found is not None and found < rank
+        found = place if place is not None else self._new.get(base)
+        return found is not None and found.rank < rank
 
     def _finish(self) -> list[FinishedPack]:
         if self._finished is None:

@@ -12,6 +12,8 @@ from deltackpt.codec import frames, planes, residual
 from deltackpt.codec.grouping import Grouping, Mask, exponents
 from deltackpt.codec.lanes import Bytes, Lanes, as_lanes, lanes_of, whole_size
 from deltackpt.codec.payload import Cursor, PayloadError, Piece
+from deltackpt.codec.rounding import rounded
+from deltackpt.codec.scaling import UNSCALED, Scale, scaled
 from deltackpt.codec.scratch import scratch
 from deltackpt.tensor.dtype import Element
 
@@ -50,15 +52,26 @@ class Target:
         return self.out[whole_size(self.out.size, self.element) :]
 
 
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a sample of a chunk told: which planes did not compress at all, and what its base is to be scaled by."""
+
+    noise: tuple[bool, ...] = ()
+    scale: Scale = UNSCALED
+
+
+NO_ADVICE = Advice()
+
+
 class Coder(Protocol):
     """One way to keep a chunk.
 
-    ``noise`` tells for each plane whether a sample of it was incompressible; a coder may ignore it. The pieces are
-    new bytes or the plain view itself, never scratch. ``decode`` writes all of the target or raises PayloadError,
-    and leaves behind in the cursor whatever it did not understand.
+    A coder may ignore ``advice``. The pieces are new bytes or the plain view itself, never scratch. ``base`` are its
+    elements, float32 for a cast. ``decode`` writes all of the target or raises PayloadError, and leaves behind in the
+    cursor whatever it did not understand.
     """
 
-    def encode(self, chunk: Chunk, base: Lanes | None, noise: Sequence[bool]) -> list[Piece]: ...
+    def encode(self, chunk: Chunk, base: Lanes | None, advice: Advice) -> list[Piece]: ...
 
     def decode(self, payload: Cursor, target: Target, base: Lanes | None) -> None: ...
 
@@ -66,7 +79,7 @@ class Coder(Protocol):
 class Raw:
     """The plain bytes themselves."""
 
-    def encode(self, chunk: Chunk, base: Lanes | None, noise: Sequence[bool]) -> list[Piece]:
+    def encode(self, chunk: Chunk, base: Lanes | None, advice: Advice) -> list[Piece]:
         return [chunk.plain]
 
     def decode(self, payload: Cursor, target: Target, base: Lanes | None) -> None:
@@ -76,7 +89,7 @@ class Raw:
 class Zstd:
     """One zstd frame of the plain bytes: for text, indices, and whatever repeats at a distance."""
 
-    def encode(self, chunk: Chunk, base: Lanes | None, noise: Sequence[bool]) -> list[Piece]:
+    def encode(self, chunk: Chunk, base: Lanes | None, advice: Advice) -> list[Piece]:
         return [frames.compress(np.frombuffer(chunk.plain, np.uint8))]
 
     def decode(self, payload: Cursor, target: Target, base: Lanes | None) -> None:
@@ -86,8 +99,8 @@ class Zstd:
 class Planes:
     """A block of the elements' planes, then the ragged tail."""
 
-    def encode(self, chunk: Chunk, base: Lanes | None, noise: Sequence[bool]) -> list[Piece]:
-        return [*write_block(chunk.lanes, noise), chunk.tail]
+    def encode(self, chunk: Chunk, base: Lanes | None, advice: Advice) -> list[Piece]:
+        return [*write_block(chunk.lanes, advice.noise), chunk.tail]
 
     def decode(self, payload: Cursor, target: Target, base: Lanes | None) -> None:
         read_block(payload, target.lanes)
@@ -97,8 +110,8 @@ class Planes:
 class Delta:
     """A block of the residuals' planes, then the ragged tail."""
 
-    def encode(self, chunk: Chunk, base: Lanes | None, noise: Sequence[bool]) -> list[Piece]:
-        return [*write_block(residuals_of(chunk, base), noise), chunk.tail]
+    def encode(self, chunk: Chunk, base: Lanes | None, advice: Advice) -> list[Piece]:
+        return [*write_block(residuals_of(chunk, required(base)), advice.noise), chunk.tail]
 
     def decode(self, payload: Cursor, target: Target, base: Lanes | None) -> None:
         read_block(payload, target.lanes)
@@ -106,19 +119,49 @@ class Delta:
         read_tail(payload, target)
 
 
+class DeltaScaled:
+    """The scale, then a delta against the base multiplied by it. For float32."""
+
+    def encode(self, chunk: Chunk, base: Lanes | None, advice: Advice) -> list[Piece]:
+        below = scaled(required(base), advice.scale)
+        return [advice.scale.pack(), *write_block(residuals_of(chunk, below), advice.noise), chunk.tail]
+
+    def decode(self, payload: Cursor, target: Target, base: Lanes | None) -> None:
+        if target.element is not Element.FLOAT32:
+            raise PayloadError(f"a scaled base of {target.element.name}")
+        scale = Scale.read(payload)
+        read_block(payload, target.lanes)
+        residual.restore(target.lanes, scaled(required(base), scale), target.lanes)
+        read_tail(payload, target)
+
+
+class Cast:
+    """A delta against float32 values rounded to the chunk's 16-bit element."""
+
+    def encode(self, chunk: Chunk, base: Lanes | None, advice: Advice) -> list[Piece]:
+        below = rounded(required(base), chunk.element)
+        return [*write_block(residuals_of(chunk, below), advice.noise), chunk.tail]
+
+    def decode(self, payload: Cursor, target: Target, base: Lanes | None) -> None:
+        below = rounded(required(base), target.element)
+        read_block(payload, target.lanes)
+        residual.restore(target.lanes, below, target.lanes)
+        read_tail(payload, target)
+
+
 class DeltaGrouped:
     """The grouping, a block of residuals for each group that is not empty, then the ragged tail."""
 
-    def encode(self, chunk: Chunk, base: Lanes | None, noise: Sequence[bool]) -> list[Piece]:
+    def encode(self, chunk: Chunk, base: Lanes | None, advice: Advice) -> list[Piece]:
         if not chunk.lanes.size:
             return [chunk.tail]
-        residuals = residuals_of(chunk, base)
+        residuals = residuals_of(chunk, required(base))
         keys = exponents(required(base), chunk.element)
         grouping = Grouping.fitting(keys[:: 1 + keys.size // _GROUPING_SAMPLE], chunk.element)
         changed = np.not_equal(residuals, unchanged(residuals), out=scratch.array("changed", np.bool_, residuals.size))
         pieces: list[Piece] = [grouping.pack()]
         for mask in grouping.masks(keys):
-            pieces += _write_group(residuals, mask, changed, noise)
+            pieces += _write_group(residuals, mask, changed, advice.noise)
         return [*pieces, chunk.tail]
 
     def decode(self, payload: Cursor, target: Target, base: Lanes | None) -> None:
@@ -171,9 +214,9 @@ def unchanged(lanes: Lanes) -> int:
     return residual.balance(lanes.itemsize)
 
 
-def residuals_of(chunk: Chunk, base: Lanes | None) -> Lanes:
+def residuals_of(chunk: Chunk, below: Lanes) -> Lanes:
     out = scratch.array("residuals", chunk.lanes.dtype, chunk.lanes.size)
-    return residual.subtract(chunk.lanes, required(base), out)
+    return residual.subtract(chunk.lanes, below, out)
 
 
 def write_block(lanes: Lanes, noise: Sequence[bool]) -> list[Piece]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from deltackpt.codec.coders import Target
-from deltackpt.codec.lanes import Lanes, is_aligned, lanes_of
+from deltackpt.codec.lanes import Lanes, is_aligned
 from deltackpt.codec.payload import Cursor, PayloadError
-from deltackpt.codec.recipes import RECIPES, Recipe, RecipeEntry
+from deltackpt.codec.recipes import RECIPES, Recipe, RecipeEntry, base_lanes
 from deltackpt.codec.scratch import scratch
 from deltackpt.errors import UnsupportedError
 from deltackpt.tensor.dtype import Element
@@ -53,6 +53,6 @@ def _base_lanes(entry: RecipeEntry, element: Element, out: memoryview, base: mem
         raise PayloadError("a delta without its base" if entry.needs_base else "a keyframe with a base")
     if base is None:
         return None
-    if base.nbytes != out.nbytes:
+    if base.nbytes != entry.base_size * out.nbytes:
         raise PayloadError(f"a base of {base.nbytes} bytes for a chunk of {out.nbytes}")
-    return lanes_of(base, element, "base")
+    return base_lanes(entry, element, base)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from deltackpt.codec.base import Base
 from deltackpt.codec.choice import DEFAULT_BUDGET, Trial, choose
 from deltackpt.codec.coders import Chunk
-from deltackpt.codec.lanes import lanes_of
 from deltackpt.codec.payload import Piece
-from deltackpt.codec.recipes import RECIPES, Recipe
+from deltackpt.codec.recipes import RECIPES, Recipe, base_lanes
 from deltackpt.tensor.dtype import Element
 
 __all__ = ["DEFAULT_BUDGET", "Base", "Encoded", "encode"]
@@ -37,7 +36,8 @@ def encode(
 ) -> Encoded:
     """The smallest payload of ``plain`` whose estimated decode cost, base included, is within ``budget`` ns a byte.
 
-    A cheaper recipe is taken when it is hardly larger. Bases of another length than the chunk are ignored; without
+    A cheaper recipe is taken when it is hardly larger. A base is as long as the chunk, or twice as long: then it is
+    float32 values of which the chunk may be the rounded ones, which has no budget. Other bases are ignored; without
     one that the budget allows the chunk becomes a keyframe. Never larger than the plain bytes. Deterministic for one
     version of zstd. Nothing passed in is kept, but for RAW's view. Safe from several threads.
     """
@@ -48,8 +48,9 @@ def encode(
 
 def encode_as(chunk: Chunk, trial: Trial, bases: Sequence[Base]) -> Encoded:
     """Run the recipe of ``trial``, whatever its size."""
-    base = None if trial.base is None else lanes_of(bases[trial.base].plain, chunk.element, "base")
-    pieces = RECIPES[trial.recipe].coder.encode(chunk, base, trial.noise)
+    entry = RECIPES[trial.recipe]
+    base = None if trial.base is None else base_lanes(entry, chunk.element, bases[trial.base].plain)
+    pieces = entry.coder.encode(chunk, base, trial.advice)
     payload = tuple(piece for piece in pieces if len(piece))
     return Encoded(trial.recipe, payload, sum(map(len, payload)), trial.base, trial.cost)
 

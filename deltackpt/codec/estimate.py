@@ -18,12 +18,13 @@ _SLICES = 16
 _SLICE_BYTES = 2048
 
 
-def sample_of(lanes: Lanes, slot: str) -> Lanes:
+def sample_of(lanes: Lanes, slot: str, width: int | None = None) -> Lanes:
     """Slices of ``lanes`` side by side in scratch ``slot``; ``lanes`` itself when it is hardly larger.
 
-    Two arrays of one size are sampled at the same positions.
+    Two arrays of one size are sampled at the same positions, and so are arrays of different items when ``width`` is
+    the size of the others' items.
     """
-    length = _SLICE_BYTES // lanes.itemsize
+    length = _SLICE_BYTES // (width or lanes.itemsize)
     if lanes.size <= 2 * _SLICES * length:
         return lanes
     rows = lanes[: lanes.size // _SLICES * _SLICES].reshape(_SLICES, -1)

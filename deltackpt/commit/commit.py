@@ -20,7 +20,7 @@ from deltackpt.chunkstore.log import RefMove
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.codec.encode import DEFAULT_BUDGET
 from deltackpt.commit.content import Content
-from deltackpt.commit.parts import WrittenPart, write_objects, write_part
+from deltackpt.commit.parts import TensorWriter, WrittenPart, write_objects
 from deltackpt.commit.request import CommitRequest, plain_config
 from deltackpt.errors import ConflictError, InvalidInputError, LockedError, StorageError
 from deltackpt.history.commits import Commit, History
@@ -119,8 +119,7 @@ def _attempt(repository: Repository, content: Content, request: CommitRequest, s
         Ingest(transaction, repository.reader, encoder, repository.executor, repository.ahead) as ingest,
     ):
         bases = _parent_tensors(repository, start.parent)
-        chunk_bytes = repository.chunks.facts.chunk_bytes
-        parts = [write_part(ingest, part, bases, chunk_bytes) for part in content.parts]
+        parts = TensorWriter(ingest, bases, repository.chunks.facts.chunk_bytes).write(content.parts)
         ingest.finish()
         draft = _describe(ingest, parts, request, start)
         ingest.finish()

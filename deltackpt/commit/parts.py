@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from math import prod
 
 from deltackpt.chunking.grid import grid_for
-from deltackpt.chunkstore.ingest import Ingest, IngestedTensor
+from deltackpt.chunkstore.ingest import Ingest, IngestedTensor, Wide
+from deltackpt.commit.casts import find_casts
 from deltackpt.commit.content import ContentPart
 from deltackpt.history.manifest import StoredPart, StoredTensor
 from deltackpt.history.objects import (
@@ -65,31 +66,47 @@ class WrittenPart:
         return StoredPart(self.content.form, self.content.skeleton, tuple(tensor.stored for tensor in self.tensors))
 
 
-def write_part(ingest: Ingest, part: ContentPart, parent: Mapping[str, StoredTensor], chunk_bytes: int) -> WrittenPart:
-    """Hand a part's tensors to ``ingest``, cut into chunks of about ``chunk_bytes``, which is a fact of the store.
+@dataclass(frozen=True, slots=True)
+class TensorWriter:
+    """Hands tensors to ``ingest``, cut into chunks of about ``chunk_bytes``, which is a fact of the store.
 
     ``parent`` holds the parent commit's tensors by name: the delta bases.
     """
-    written = (_write_tensor(ingest, tensor, parent.get(tensor.name), chunk_bytes) for tensor in part.tensors)
-    return WrittenPart(part, tuple(written))
 
+    ingest: Ingest
+    parent: Mapping[str, StoredTensor]
+    chunk_bytes: int
 
-def _write_tensor(
-    ingest: Ingest, tensor: CapturedTensor, before: StoredTensor | None, chunk_bytes: int
-) -> WrittenTensor:
-    source = tensor.source
-    nbytes = source.dtype.itemsize * prod(source.shape)
-    known = before.finiteness if before is not None else None
-    if nbytes <= INLINE_BYTES:
-        plain = bytes(source.read(0, nbytes))
-        source.release()
-        layout = TensorLayout(tensor.name, source.dtype.name, source.shape, 0, 0)
-        return WrittenTensor(layout, IngestedTensor([], finiteness(memoryview(plain), source.dtype)), plain, known)
-    grid = grid_for(source.dtype.itemsize, source.shape, chunk_bytes)
-    layout = TensorLayout(tensor.name, source.dtype.name, source.shape, grid.period, grid.piece)
-    same_grid = before is not None and before.layout.dtype == layout.dtype and not before.layout.inline
-    hints = before.chunks if before is not None and same_grid and before.layout.grid == grid else ()
-    return WrittenTensor(layout, ingest.tensor(source, nbytes, grid, hints, suspect=bool(known)), None, known)
+    def write(self, parts: Sequence[ContentPart]) -> list[WrittenPart]:
+        """All tensors of ``parts``; those of which others are rounded copies first, as their bases."""
+        tensors = [tensor for part in parts for tensor in part.tensors]
+        casts = find_casts(tensors)
+        written = {at: self._write(tensors[at]) for at in sorted(set(casts.values()))}
+        self.ingest.settle()
+        for at, tensor in enumerate(tensors):
+            if at not in written:
+                wide = casts.get(at)
+                copied = None if wide is None else Wide(tensors[wide].source, written[wide].ingested)
+                written[at] = self._write(tensor, copied)
+        ordered = iter(written[at] for at in range(len(tensors)))
+        return [WrittenPart(part, tuple(islice(ordered, len(part.tensors)))) for part in parts]
+
+    def _write(self, tensor: CapturedTensor, wide: Wide | None = None) -> WrittenTensor:
+        source = tensor.source
+        before = self.parent.get(tensor.name)
+        nbytes = source.dtype.itemsize * prod(source.shape)
+        known = before.finiteness if before is not None else None
+        if nbytes <= INLINE_BYTES:
+            plain = bytes(source.read(0, nbytes))
+            source.release()
+            layout = TensorLayout(tensor.name, source.dtype.name, source.shape, 0, 0)
+            return WrittenTensor(layout, IngestedTensor([], finiteness(memoryview(plain), source.dtype)), plain, known)
+        grid = grid_for(source.dtype.itemsize, source.shape, self.chunk_bytes)
+        layout = TensorLayout(tensor.name, source.dtype.name, source.shape, grid.period, grid.piece)
+        same_grid = before is not None and before.layout.dtype == layout.dtype and not before.layout.inline
+        hints = before.chunks if before is not None and same_grid and before.layout.grid == grid else ()
+        ingested = self.ingest.tensor(source, nbytes, grid, hints, wide, suspect=bool(known))
+        return WrittenTensor(layout, ingested, None, known)
 
 
 def write_objects(ingest: Ingest, part: WrittenPart) -> PartEntry:

@@ -36,14 +36,10 @@ def unpack(data: bytes):
 def _unpack(data: bytes, at: int):
     kind = data[at]
     at += 1
-    if kind <= 0x7F:
-        return kind, at
-    if kind >= 0xE0:
-        return kind - 256, at
-    if kind <= 0x8F:
-        return _map(data, at, kind & 15)
+    if kind <= 0x7F or kind >= 0xE0:
+        return (kind ^ 128) - 128 if kind >= 0xE0 else kind, at
     if kind <= 0x9F:
-        return _array(data, at, kind & 15)
+        return _items(data, at, kind & 15, kind <= 0x8F)
     if kind <= 0xBF:
         return data[at : at + (kind & 31)].decode(), at + (kind & 31)
     if kind in (0xC0, 0xC2, 0xC3):
@@ -54,25 +50,18 @@ def _unpack(data: bytes, at: int):
     size = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}[kind]
     count = int.from_bytes(data[at : at + size], "big")
     at += size
-    if kind in (0xDC, 0xDD):
-        return _array(data, at, count)
-    if kind in (0xDE, 0xDF):
-        return _map(data, at, count)
+    if kind >= 0xDC:
+        return _items(data, at, count, kind >= 0xDE)
     raw = data[at : at + count]
     return raw if kind <= 0xC6 else raw.decode(), at + count
 
 
-def _array(data: bytes, at: int, count: int):
+def _items(data: bytes, at: int, count: int, pairs: bool):
     items = []
-    for _ in range(count):
+    for _ in range(count * (1 + pairs)):
         item, at = _unpack(data, at)
         items.append(item)
-    return items, at
-
-
-def _map(data: bytes, at: int, count: int):
-    items, at = _array(data, at, 2 * count)
-    return dict(zip(items[::2], items[1::2], strict=True)), at
+    return dict(zip(items[::2], items[1::2], strict=True)) if pairs else items, at
 
 
 # Recipes
@@ -81,24 +70,25 @@ def _map(data: bytes, at: int, count: int):
 def decode(recipe: int, element: int, payload: bytes, length: int, base: bytes) -> bytes:
     width = ELEMENT_WIDTH[element]
     count = length // width
-    if recipe == 0:
-        return payload
     if recipe == 1:
         return zstandard.ZstdDecompressor().decompress(payload)
-    if count == 0:
-        return payload
+    if recipe == 0 or count == 0:
+        return payload[len(payload) - length :]
     word = np.dtype(f"<u{width}")
     if recipe == 2:
         values, at = block(payload, 0, count, word)
         return values.tobytes() + payload[at:]
-    below = np.frombuffer(base, word, count)
-    if recipe == 3:
-        residuals, at = block(payload, 0, count, word)
-    else:
+    below = np.frombuffer(base, "<u4" if recipe == 6 else word, count)
+    if recipe == 4:
         residuals, at = grouped(payload, below, element, word)
+    else:
+        residuals, at = block(payload, 4 if recipe == 5 else 0, count, word)
+    if recipe == 5:
+        below = scaled(below, np.frombuffer(payload, "<f4", 1)[0])
+    elif recipe == 6:
+        below = rounded(below, element)
     middle = word.type(int.from_bytes(b"\x80" * (width - 1) + b"\x00", "little"))
-    with np.errstate(over="ignore"):
-        return (residuals + below - middle).tobytes() + payload[at:]
+    return (residuals + below - middle).tobytes() + payload[at:]
 
 
 def block(payload: bytes, at: int, count: int, word: np.dtype):
@@ -112,6 +102,19 @@ def block(payload: bytes, at: int, count: int, word: np.dtype):
         planes[:, plane] = np.frombuffer(plain, np.uint8)  # a constant plane is one byte, which NumPy repeats
         at += size
     return planes.view(word).reshape(count), at
+
+
+def scaled(below: np.ndarray, scale: np.float32):
+    magnitude = below & 0x7FFFFFFF
+    product = (below.view("<f4") * scale).view("<u4")
+    return np.where((magnitude < 25 << 23) | (magnitude >= 255 << 23), below, product)
+
+
+def rounded(wide: np.ndarray, element: int):
+    if element == 7:
+        return ((wide + np.uint32(0x7FFF) + (wide >> 16 & 1)) >> 16).astype("<u2")
+    narrow = wide.view("<f4").astype("<f2").view("<u2")
+    return np.where(wide & 0x7FFFFFFF > 255 << 23, np.uint16(0x7E00), narrow)
 
 
 def grouped(payload: bytes, below: np.ndarray, element: int, word: np.dtype):
@@ -166,9 +169,7 @@ class Store:
                     return  # the footer
                 _, recipe, element, _, count, deltas, _, _, size, _, _ = struct.unpack("<4xBBBBHBBIIfQ", head)
                 rest = source.read(count * 36 + (count * 32 if deltas else 0))
-                members = [
-                    (rest[i : i + 32], *struct.unpack_from("<I", rest, i + 32)) for i in range(0, count * 36, 36)
-                ]
+                members = list(struct.iter_unpack("<32sI", rest[: count * 36]))
                 bases = [rest[i : i + 32] for i in range(count * 36, len(rest), 32)]
                 place = (file, at + 32 + len(rest), size, recipe, element, members, bases, pack)
                 for chunk, _ in members:
@@ -186,12 +187,9 @@ class Store:
             below = b"".join(map(self.chunk, bases))
             plain = decode(recipe, element, payload, sum(length for _, length in members), below)
             self.last = ((file, at), plain)  # a record often holds many small chunks, asked for one after another
-        start = 0
-        for member, length in members:
-            if member == chunk:
-                return self.last[1][start : start + length]
-            start += length
-        raise ValueError(f"chunk {chunk.hex()} is not in its record")
+        before = [member for member, _ in members].index(chunk)
+        start = sum(length for _, length in members[:before])
+        return self.last[1][start : start + members[before][1]]
 
     def tensors(self, commit: list):
         """Name, type, shape and a function that yields the bytes, for every tensor of a commit."""
@@ -234,6 +232,7 @@ def find(store: Store, ref: str) -> list:
 def main(arguments: list[str]) -> None:
     if len(arguments) not in (1, 3):
         sys.exit(__doc__)
+    np.seterr(all="ignore")  # numbers wrap and overflow by design
     store = Store(Path(arguments[0]))
     if len(arguments) == 3:
         extract(store, find(store, arguments[1]), Path(arguments[2]))

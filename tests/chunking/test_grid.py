@@ -59,10 +59,18 @@ def test_known_grids() -> None:
     assert TARGET_CHUNK_BYTES == 4 << 20
     assert grid_for(4, (50_000, 256)) == Grid(4 << 20, 4 << 20)
     assert grid_for(4, (10, 300)) == Grid(1200 * 3495, 1200 * 3495)
-    assert grid_for(2, (4, 3_000_000)) == Grid(6_000_000, 4 << 20)
+    assert grid_for(2, (4, 3_000_000)) == Grid(6_000_000, 2 << 20)
+    assert grid_for(1, (10_000, 1000)) == Grid(1_048_000, 1_048_000)
     assert grid_for(8, ()) == Grid(4 << 20, 4 << 20)
     assert grid_for(4, (5, 0), 1 << 20) == Grid(1 << 20, 1 << 20)
     assert list(Grid(10, 4).spans(25)) == [(0, 4), (4, 8), (8, 10), (10, 14), (14, 18), (18, 20), (20, 24), (24, 25)]
+
+
+@given(SHAPES, TARGETS)
+def test_a_rounded_copy_is_cut_at_the_same_elements(shape: tuple[int, ...], target: int) -> None:
+    count = min(prod(shape), 5000)
+    wide, narrow = grid_for(4, shape, target), grid_for(2, shape, target)
+    assert list(wide.spans(4 * count)) == [(2 * start, 2 * stop) for start, stop in narrow.spans(2 * count)]
 
 
 @pytest.mark.parametrize(("period", "piece"), [(0, 0), (4, 0), (4, 5), (4, -1)])

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import zstandard
-from codec_cases import PAIRS, bfloat16_bits, decoded, run_recipe, stepped, weights
+from codec_cases import PAIRS, base_for, bfloat16_bits, decoded, run_recipe, stepped, weights
 
 from deltackpt.codec.decode import UnknownRecipeError, decode
 from deltackpt.codec.payload import PayloadError
@@ -29,7 +29,7 @@ def small_case(recipe: Recipe, element: Element) -> tuple[bytes, bytes, bytes | 
     noise = np.random.default_rng(int(element)).integers(0, 256, 67, np.uint8)
     base = np.where(np.arange(67) % 3 == 0, noise, 5).astype(np.uint8).tobytes()
     plain = (np.frombuffer(base, np.uint8) + (np.arange(67) % 11 == 0)).astype(np.uint8).tobytes()
-    used = base if RECIPES[recipe].needs_base else None
+    used = base_for(recipe, base)
     return run_recipe(recipe, element, plain, used), plain, used
 
 
@@ -80,10 +80,10 @@ def test_noise_as_payload(recipe: Recipe, element: Element) -> None:
 def test_a_payload_read_as_another_element(element: Element) -> None:
     payload, _, base = small_case(Recipe.DELTA, Element.FLOAT32)
     for recipe in Recipe:
-        outcome(recipe, element, payload, 67, base if RECIPES[recipe].needs_base else None)
+        outcome(recipe, element, payload, 67, base_for(recipe, base or b""))
 
 
-@pytest.mark.parametrize("recipe", [5, 6, 200, 255, -1])
+@pytest.mark.parametrize("recipe", [7, 8, 200, 255, -1])
 def test_recipes_of_newer_releases_are_named(recipe: int) -> None:
     with pytest.raises(UnknownRecipeError, match=f"recipe {recipe} .* upgrade deltackpt") as caught:
         decoded(recipe, Element.INT8, b"", 1, None)
@@ -164,6 +164,25 @@ def test_integers_grouped_is_damage() -> None:
         decoded(Recipe.DELTA_GROUPED, Element.INT16, bytes(64), 64, bytes(64))
 
 
+def test_a_scaled_base_is_of_float32() -> None:
+    with pytest.raises(PayloadError, match="a scaled base of BFLOAT16"):
+        decoded(Recipe.DELTA_SCALED, Element.BFLOAT16, bytes(64), 64, bytes(64))
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5, 1.0000001, 2.0**-21, float("inf"), float("nan")])
+def test_lying_scales(scale: float) -> None:
+    payload = struct.pack("<f", scale) + headers(*[(CONSTANT, 1)] * 4) + b"\x80\x80\x80\0"
+    with pytest.raises(PayloadError, match="a base scaled by"):
+        decoded(Recipe.DELTA_SCALED, Element.FLOAT32, payload, 64, bytes(64))
+
+
+def test_only_16_bit_floats_are_casts() -> None:
+    with pytest.raises(PayloadError, match="INT16 as a rounded float32"):
+        decoded(Recipe.CAST, Element.INT16, bytes(64), 64, bytes(128))
+    with pytest.raises(PayloadError, match="a base of 64 bytes for a chunk of 64"):
+        decoded(Recipe.CAST, Element.BFLOAT16, bytes(64), 64, bytes(64))
+
+
 def test_bases_that_do_not_fit_the_recipe() -> None:
     with pytest.raises(PayloadError, match="a delta without its base"):
         decoded(Recipe.DELTA, Element.INT8, b"", 4, None)
@@ -182,13 +201,14 @@ def test_errors_are_one_line_with_the_next_step() -> None:
 @pytest.mark.parametrize("shift", range(8))
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_into_the_middle_of_a_buffer_at_any_alignment(recipe: Recipe, shift: int) -> None:
+    element = Element.BFLOAT16 if recipe is Recipe.CAST else Element.FLOAT32
     base = weights(5000)
     plain, size = stepped(base, 1e-5, 1).tobytes() + b"\1\2\3", 20_003
-    used = base.tobytes() + b"abc" if RECIPES[recipe].needs_base else None
-    payload = run_recipe(recipe, Element.FLOAT32, plain, used)
+    used = base_for(recipe, base.tobytes() + b"abc")
+    payload = run_recipe(recipe, element, plain, used)
     buffer = bytearray(b"\xee" * (size + 16))
     shifted = None if used is None else memoryview(bytes(shift) + used)[shift:]
-    decode(recipe, Element.FLOAT32, memoryview(payload), memoryview(buffer)[shift : shift + size], shifted)
+    decode(recipe, element, memoryview(payload), memoryview(buffer)[shift : shift + size], shifted)
     assert buffer == b"\xee" * shift + plain + b"\xee" * (16 - shift)
 
 

@@ -11,6 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from deltackpt import Keep, Store
+from deltackpt.codec.recipes import Recipe
 
 torch = pytest.importorskip("torch")
 EXTRACTOR = Path(__file__).parents[2] / "docs" / "format" / "extract.py"
@@ -18,7 +19,7 @@ EXTRACTOR = Path(__file__).parents[2] / "docs" / "format" / "extract.py"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Keyframes, plain and grouped deltas, bundles, inline tensors, inline records, packs that a gc wrote again."""
+    """Every recipe, bundles, inline tensors, inline records, packs that a gc wrote again."""
     made = Store.init(tmp_path_factory.mktemp("extract") / "store")
     torch.manual_seed(0)
     wide = torch.randn(700, 500)
@@ -26,17 +27,26 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         "model": {
             "wide": wide,
             "half": wide.to(torch.bfloat16),
+            "fp16": wide.to(torch.float16),
+            "alone": (torch.randn(600, 400) * 0.02).to(torch.bfloat16),
+            "noise": torch.randint(0, 256, (50_000,), dtype=torch.uint8),
             "tokens": torch.arange(70_000),
             "mask": torch.rand(90_000) > 0.5,
             **{f"bias.{number}": torch.randn(300) for number in range(40)},
         },
-        "optimizer": {"step": torch.tensor(1.0), "moment": wide.double()},
+        "optimizer": {"step": torch.tensor(1.0), "moment": wide.double(), "average": torch.randn(700, 500)},
         "rng": np.arange(100, dtype=np.uint32),
     }
     for step in range(8):
         made.commit(state, step=step)
-        for name in ("wide", "half", "bias.7"):
+        for name in ("wide", "bias.7"):
             state["model"][name] = state["model"][name] * (1 + 2e-4)
+        state["model"]["alone"] = state["model"]["alone"] + (torch.randn(600, 400) * 1e-5).to(torch.bfloat16)
+        state["model"]["half"], state["model"]["fp16"] = (
+            state["model"]["wide"].to(kind) for kind in (torch.bfloat16, torch.float16)
+        )
+        state["optimizer"]["average"] = state["optimizer"]["average"] * 0.9
+        state["optimizer"]["average"][:100] += torch.randn(100, 500)
         state["optimizer"]["step"] += 1
         state["optimizer"]["moment"] = state["optimizer"]["moment"] * 0.999
     made.tag("middle", "step:4")
@@ -44,6 +54,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     made.prune(Keep(last=3))
     made.gc()
     return made
+
+
+def test_the_store_has_every_recipe(store: Store) -> None:
+    found = {recipe for commit in store.log() for row in store.inventory(commit) for recipe in row.recipes}
+    assert found == {recipe.name.lower().replace("_", " ") for recipe in Recipe}
 
 
 def extract(*arguments: object) -> str:

@@ -13,9 +13,10 @@ RECIPES_PAGE = (ROOT / "docs" / "format" / "recipes.md").read_text()
 
 
 def test_recipes() -> None:
-    rows = re.findall(r"^\| (\d+) \| ([a-z ]+) \| (none|one) \|", RECIPES_PAGE, re.MULTILINE)
-    described = {(int(number), name.replace(" ", "_").upper(), base == "one") for number, name, base in rows}
-    assert described == {(recipe.value, recipe.name, RECIPES[recipe].needs_base) for recipe in Recipe}
+    rows = re.findall(r"^\| (\d+) \| ([a-z ]+) \| (none|one|one, twice as long) \|", RECIPES_PAGE, re.MULTILINE)
+    sizes = {"none": 0, "one": 1, "one, twice as long": 2}
+    described = {(int(number), name.replace(" ", "_").upper(), sizes[base]) for number, name, base in rows}
+    assert described == {(recipe.value, recipe.name, RECIPES[recipe].base_size) for recipe in Recipe}
 
 
 def test_elements() -> None:
