@@ -1,4 +1,4 @@
-"""Identities. Three kinds that must never be swapped, so each is a type of its own.
+"""Identities. Four kinds that must never be swapped, so each is a type of its own.
 
 All are raw bytes with a hexadecimal face: ``str(id)`` is the whole hex string, ``id.short`` the first
 twelve digits, which is what people are shown.
@@ -59,10 +59,29 @@ class CommitId(_Id):
     __slots__ = ()
 
 
+INLINE_MARK = b"\xff"
+
+
 class PackId(_Id):
-    """Random name of a pack. Not a hash: a pack whose name was condemned is written again under a new one."""
+    """Random name of a pack. Not a hash: a pack whose name was condemned is written again under a new one.
+
+    One that begins with ``INLINE_MARK`` stands for the inline bytes of a log record.
+    """
 
     size = 16
+    __slots__ = ()
+
+    @classmethod
+    def new(cls) -> Self:
+        while (raw := os.urandom(cls.size))[:1] == INLINE_MARK:
+            continue
+        return cls(raw)
+
+
+class EpochId(_Id):
+    """Random name of an epoch of the log. Never used again, so nobody can find a closed epoch open."""
+
+    size = 7
     __slots__ = ()
 
     @classmethod

@@ -20,7 +20,8 @@ from deltackpt.ids import CommitId
 
 if TYPE_CHECKING:
     from deltackpt.checkout.lazy import Reader
-    from deltackpt.commit.request import OnConflict
+    from deltackpt.commit.content import Content
+    from deltackpt.commit.request import CommitRequest, OnConflict
     from deltackpt.diff.diff import Diff
     from deltackpt.history.oplog import Operation
     from deltackpt.maintenance.gc import GcPlan
@@ -124,7 +125,6 @@ class Store:
         commit came first to the branch, unless ``on_conflict="rebase"``. StorageError when the disk refuses.
         Whatever is raised, the store is as it was.
         """
-        from deltackpt.commit.commit import commit
         from deltackpt.commit.content import state_content
         from deltackpt.commit.request import CommitRequest
 
@@ -139,7 +139,7 @@ class Store:
             meta=meta,
             on_conflict=on_conflict,
         )
-        return commit(self._repository, state_content(state), request)
+        return self._commit(state_content(state), request)
 
     def commit_file(
         self, path: str | os.PathLike[str], *, progress: Progress | None = None, **described: Any
@@ -149,7 +149,6 @@ class Store:
         Takes the keyword arguments of :meth:`commit`. ``progress`` hears of bytes as they are read, from several
         threads. FormatError when the file is damaged.
         """
-        from deltackpt.commit.commit import commit
         from deltackpt.commit.content import file_content
         from deltackpt.commit.request import CommitRequest
         from deltackpt.commit.watched import watched
@@ -158,7 +157,7 @@ class Store:
         defaults = {"step": None, "metrics": None, "tags": None}
         request = CommitRequest.checked(**{**defaults, **described, "parent": parent})
         with file_content(os.fspath(path)) as content:
-            return commit(self._repository, watched(content, progress), request)
+            return self._commit(watched(content, progress), request)
 
     def branch(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
         """Begin a branch at ``ref``; ``force`` moves one that exists."""
@@ -327,6 +326,14 @@ class Store:
         from deltackpt.maintenance.verify import verify
 
         return verify(self._repository, data=data, progress=progress)
+
+    def _commit(self, content: Content, request: CommitRequest) -> Commit:
+        from deltackpt.commit.commit import commit
+        from deltackpt.maintenance.archive import archive_when_long
+
+        made = commit(self._repository, content, request)
+        archive_when_long(self._repository)
+        return made
 
     def _parent(self, parent: Ref | None) -> str | Commit | None:
         return self.resolve(parent) if isinstance(parent, CommitId) else parent

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deltackpt import Options, Store
+from deltackpt.chunkstore.environment import Tables
 from deltackpt.fs.disk import Disk, storage_errors
 from deltackpt.history.repository import Repository
 
@@ -76,7 +78,7 @@ def files(folder: str | Path) -> dict[str, bytes]:
 
 def truth(store: Store) -> dict[str, bytes]:
     """Packs and log: everything of a store that is not a cache."""
-    return {name: data for name, data in files(store.path).items() if name.startswith(("log/", "packs/"))}
+    return {name: data for name, data in files(store.path).items() if name.startswith(("log/", "segments/", "packs/"))}
 
 
 def damage(path: str | Path, at: int | None = None) -> None:
@@ -85,6 +87,20 @@ def damage(path: str | Path, at: int | None = None) -> None:
     position = len(data) // 2 if at is None else at
     data[position] ^= 0xFF
     Path(path).write_bytes(data)
+
+
+@contextmanager
+def tables_of(store: Store) -> Iterator[Tables]:
+    """The tables of a store's index, to be changed behind its back."""
+    update = store._repository.chunks.index.update()
+    with update.turn(), update.environment.writing() as tables:
+        yield tables
+
+
+def log_file(store: Store, number: int) -> Path:
+    """The file of a log record that is not archived."""
+    (found,) = Path(store.path, "log").glob(f"*/{number:016d}.rec")
+    return found
 
 
 def packs(store: Store) -> list[Path]:

@@ -15,9 +15,19 @@ from typing import TypeVar
 
 from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.facts import StoreFacts, read_facts
-from deltackpt.chunkstore.index import Index, Progress, Update, View, local_index_folder
+from deltackpt.chunkstore.index import (
+    Index,
+    OvertakenError,
+    Progress,
+    Update,
+    View,
+    inline_entries,
+    local_index_folder,
+)
 from deltackpt.chunkstore.layout import Layout
-from deltackpt.chunkstore.log import Log, LogCorruptError, Published
+from deltackpt.chunkstore.location import inline_record
+from deltackpt.chunkstore.log import Log
+from deltackpt.chunkstore.log_record import LogCorruptError, Position, Published
 from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
 from deltackpt.errors import CorruptError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk
@@ -50,10 +60,10 @@ class ChunkStore:
         self.disk = disk or Disk()
         self.layout = Layout(os.path.abspath(root))
         self.facts: StoreFacts = read_facts(self.disk, self.layout)
-        self.log = Log(self.disk, self.layout)
+        self.log = Log(self.disk, self.layout, self.facts.first_epoch)
         self._progress = progress
         self.writable = os.access(self.layout.log, os.W_OK)
-        self.index = Index(self._index_folder(), self.facts.key)
+        self.index = Index(self._index_folder(), self.facts.key, self.log.start)
         self._doubting = threading.Lock()
         self._doubted = False
         self._check_log()
@@ -81,21 +91,19 @@ class ChunkStore:
 
     def catch_up(self) -> None:
         """Apply the log's new records to the index."""
-        applied = self.look(lambda view: view.applied)
-        if self.disk.exists(self.layout.record(applied + 1)):
-            self._update(lambda update: self._apply_new(update))
+        if self.log.has_news(self.look(lambda view: view.position)):
+            self._update({})
 
-    def follow(self, number: int, entries: Entries) -> None:
-        """Apply the log up to record ``number``, which was just published and made durable, with these packs."""
-        self._update(lambda update: self._apply(update, number, entries))
+    def follow(self, entries: Entries) -> None:
+        """Apply the log's new records, among them one that was just published, with these packs."""
+        self._update(entries)
 
     def rebuild(self, damaged: int | None = None) -> None:
         """Build the index again from log and packs, unless the one with the inode ``damaged`` is not there any more."""
-        total = len(self.log.numbers())
         try:
             with self.index.renewing(damaged) as update:
                 if update is not None:
-                    self._apply_new(update, lambda number: self._progress(number, total))
+                    self._apply_new(update, {}, self._progress)
         except IndexDamagedError as damage:
             raise self._no_index(damage) from damage
 
@@ -106,43 +114,54 @@ class ChunkStore:
                 self._doubted = True
                 self.rebuild()
 
-    def _update(self, change: Callable[[Update], None]) -> None:
+    def _update(self, entries: Entries) -> None:
         try:
-            with self.index.updating() as update:
-                change(update)
+            self._apply_new(self.index.update(), entries, _no_progress)
         except IndexDamagedError as damage:
             self.rebuild(damage.inode)
 
-    def _apply_new(self, update: Update, heard: Callable[[int], None] = lambda number: None) -> None:
+    def _apply_new(self, update: Update, entries: Entries, progress: Progress) -> None:
         """Apply what the index lacks. Nothing stands in the index that a power loss could still take out of the log."""
-        known = update.applied
-        self._apply(update, self.log.settle(known) if self.writable else None, {}, heard)
+        while True:
+            try:
+                self._apply(update, update.position, entries, progress)
+                return
+            except OvertakenError:
+                continue
 
-    def _apply(
-        self,
-        update: Update,
-        last: int | None,
-        entries: Entries,
-        heard: Callable[[int], None] = lambda number: None,
-    ) -> None:
-        for published in self.log.since(update.applied, last):
+    def _apply(self, update: Update, known: Position, entries: Entries, progress: Progress) -> None:
+        total = self.log.length() if progress is not _no_progress else 0
+        for published in self.log.after(known, settled=self.writable):
             update.apply(published, self._entries(published, entries))
-            heard(published.number)
+            progress(published.number, total)
 
     def _no_index(self, damage: IndexDamagedError) -> StorageError:
         return StorageError(f"the index in {self.index.folder!r} cannot be kept ({damage}); check that disk")
 
     def _entries(self, published: Published, known: Entries) -> dict[PackId, Sequence[PackEntry]]:
+        """Entries of the packs that a record adds or declares gone, as far as they can be read.
+
+        A pack that a later record declares gone has no file any more; one that is lost or damaged costs its own
+        chunks only, and reading one of those says so.
+        """
         found: dict[PackId, Sequence[PackEntry]] = {}
         for pack in (*(PackId(added.id) for added in published.record.packs), *map(PackId, published.record.gone)):
             if pack in known:
                 found[pack] = known[pack]
                 continue
-            # A pack that a later record declares gone has no file any more; one that is lost or damaged costs its
-            # own chunks only, and reading one of those says so.
             with contextlib.suppress(FileNotFoundError, PackCorruptError, UnsupportedError):
-                found[pack] = read_entries(self.disk, self.layout.pack(pack), pack)
+                found[pack] = self.entries(pack)
         return found
+
+    def entries(self, pack: PackId) -> Sequence[PackEntry]:
+        """What a pack holds, or the inline bytes that it stands for; FileNotFoundError when they are gone."""
+        inline = inline_record(pack)
+        if inline is None:
+            return read_entries(self.disk, self.layout.pack(pack), pack)
+        published = self.log.read(inline.epoch, inline.number)
+        if published is None:
+            raise FileNotFoundError(self.layout.record(inline.epoch, inline.number))
+        return list(inline_entries(published))
 
     def _index_folder(self) -> str:
         root = self.layout.root
@@ -158,21 +177,22 @@ class ChunkStore:
             raise LogCorruptError(
                 f"folder {self.layout.log!r} is missing, and with it all commits; restore it from a copy of the store"
             )
-        numbers = self.log.numbers()
-        applied, tail = self.look(lambda view: (view.applied, view.tail))
-        if applied > (numbers[-1] if numbers else 0):
-            path = self.layout.record(applied)
-            raise LogCorruptError(
-                f"log record {applied} ({path}): missing, though the index has seen it;"
-                " restore this file from a copy of the store"
-            )
-        if applied and not self._is_tail(applied, tail):
+        position, tail = self.look(lambda view: (view.position, view.tail))
+        if position.number and not self._is_tail(position, tail):
             self.rebuild()
+            position = self.look(lambda view: view.position)
+        self.log.check(position)
 
-    def _is_tail(self, number: int, write_id: bytes) -> bool:
-        """Whether the log's record ``number`` is the one that the index knows; a damaged one is verify's affair."""
+    def _is_tail(self, position: Position, write_id: bytes) -> bool:
+        """Whether the record before ``position`` is the one that the index knows; a damaged one is verify's affair."""
         try:
-            published = self.log.read(number)
+            published = self.log.find(position)
         except (CorruptError, UnsupportedError):
             return True
-        return published is not None and published.record.write_id == write_id
+        if published is None:
+            path = self.layout.record(position.epoch, position.number)
+            raise LogCorruptError(
+                f"log record {position.number} ({path}): missing, though the index has seen it;"
+                " restore this file from a copy of the store"
+            )
+        return published.record.write_id == write_id

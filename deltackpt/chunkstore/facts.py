@@ -9,10 +9,11 @@ import msgspec
 import xxhash
 
 from deltackpt.chunking.grid import TARGET_CHUNK_BYTES
-from deltackpt.chunkstore.layout import Layout
+from deltackpt.chunkstore.layout import Layout, epoch_named
 from deltackpt.chunkstore.reserve import keep_reserve
 from deltackpt.errors import FormatError, InvalidInputError, NotFoundError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk
+from deltackpt.ids import EpochId
 
 FORMAT = 0
 HASH = "blake3-256"
@@ -24,7 +25,7 @@ class NotAStoreError(NotFoundError):
 
 
 class StoreFacts(msgspec.Struct, frozen=True):
-    """The facts of a store: its format version, its own id, and how contents are named and cut.
+    """The facts of a store: its format version, its own id, how contents are named and cut, and its log's first epoch.
 
     ``check`` is the checksum of the others.
     """
@@ -34,21 +35,26 @@ class StoreFacts(msgspec.Struct, frozen=True):
     created: str
     hash: str
     chunk_bytes: int
+    epoch: str
     check: str
 
     @property
     def key(self) -> bytes:
         return bytes.fromhex(self.store_id)
 
+    @property
+    def first_epoch(self) -> EpochId:
+        return EpochId.from_hex(self.epoch)
+
     @classmethod
     def new(cls, created: str) -> StoreFacts:
         """Facts of a store to be made now."""
-        facts = cls(FORMAT, os.urandom(16).hex(), created, HASH, TARGET_CHUNK_BYTES, "")
+        facts = cls(FORMAT, os.urandom(16).hex(), created, HASH, TARGET_CHUNK_BYTES, EpochId.new().hex(), "")
         return msgspec.structs.replace(facts, check=facts.checksum())
 
     def checksum(self) -> str:
         """xxh3-64 of every other field, so that a damaged file is not taken for another store."""
-        told = (self.format, self.store_id, self.created, self.hash, self.chunk_bytes)
+        told = (self.format, self.store_id, self.created, self.hash, self.chunk_bytes, self.epoch)
         return xxhash.xxh3_64_hexdigest(msgspec.json.encode(told))
 
 
@@ -76,7 +82,9 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
             raise UnsupportedError(
                 f"{layout.facts!r}: chunks are named by {facts.hash!r}, this release knows {HASH!r}; upgrade deltackpt"
             )
-        return facts if len(facts.key) == 16 else _refuse(layout, "store_id is not 16 bytes")
+        if len(facts.key) != 16:
+            return _refuse(layout, "store_id is not 16 bytes")
+        return facts if epoch_named(facts.epoch) else _refuse(layout, "epoch is not 7 bytes")
     except (msgspec.MsgspecError, KeyError, ValueError) as error:
         return _refuse(layout, str(error))
 
@@ -103,11 +111,12 @@ def create(disk: Disk, layout: Layout, created: str) -> StoreFacts:
     if disk.exists(layout.root) and not os.path.isdir(layout.root):
         raise InvalidInputError(f"{layout.root!r} is a file; choose a folder for the store")
     _make_folders(disk, layout.root)
-    for folder in (layout.log, layout.packs, layout.tmp):
+    facts = StoreFacts.new(created)
+    for folder in (layout.log, layout.epoch(facts.first_epoch), layout.segments, layout.packs, layout.tmp):
         disk.make_directory(folder)
     # Before the facts: whoever finds those may rely on the folders.
-    disk.sync_directory(layout.root)
-    facts = StoreFacts.new(created)
+    for folder in (layout.log, layout.root):
+        disk.sync_directory(folder)
     staged = os.path.join(layout.log, f".{facts.store_id}.tmp")
     fd = disk.create(staged)
     try:

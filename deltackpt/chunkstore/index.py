@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -19,30 +19,37 @@ import lmdb
 import msgspec
 
 from deltackpt.chunkstore.environment import Environment, IndexDamagedError, Tables, shared_environment
-from deltackpt.chunkstore.location import Location, inline_pack, locations
-from deltackpt.chunkstore.log import LogRecord, Piece, Published
+from deltackpt.chunkstore.location import Location, inline_pack, inline_record, locations
+from deltackpt.chunkstore.log_record import LogRecord, Piece, Position, Published
 from deltackpt.chunkstore.pack import PackEntry
 from deltackpt.chunkstore.record import parse_head
-from deltackpt.ids import ChunkId, CommitId, PackId
+from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 
 ROWS_PER_TRANSACTION = 4096
 _APPLIED = b"applied"
 _STORE = b"store"
 _DELETIONS = b"deletions"
 _TAIL = b"tail"
+_EPOCH = b"epoch"
+_OPENED = b"opened"
 _ORPHAN = b"orphan:"
 _CONDEMNED = b"condemned:"
 _DELETED = b"deleted:"
+_INLINE = b"inline:"
 
 Progress = Callable[[int, int], None]
 
 
 class PackRow(msgspec.Struct, frozen=True, array_like=True):
-    """A pack of the store: its file size, its number of records, and the log record that added it."""
+    """A pack of the store: its file size, its number of records, and the log record that added it.
+
+    ``listed`` tells whether its chunks have rows: the file of one that went later is not there to be read.
+    """
 
     size: int
     records: int
     added: int
+    listed: bool
 
 
 class CommitRow(msgspec.Struct, frozen=True, array_like=True):
@@ -68,7 +75,17 @@ class View:
     @property
     def applied(self) -> int:
         """Number of the last log record that is in the index."""
-        return int.from_bytes(self.tables.get(b"meta", _APPLIED) or b"", "big")
+        return self._number(_APPLIED)
+
+    @property
+    def position(self) -> Position:
+        """The place in the log after that record."""
+        return Position(self.applied, EpochId(self.tables.get(b"meta", _EPOCH) or bytes(EpochId.size)))
+
+    @property
+    def epoch_length(self) -> int:
+        """How many records the epoch holds in which the next record stands."""
+        return self.applied - self._number(_OPENED)
 
     def chunk(self, chunk: ChunkId) -> Location | None:
         row = self.tables.get(b"chunks", chunk)
@@ -82,7 +99,10 @@ class View:
     @property
     def deletions(self) -> int:
         """Number of the last record that condemned packs or declared any gone or orphaned."""
-        return int.from_bytes(self.tables.get(b"meta", _DELETIONS) or b"", "big")
+        return self._number(_DELETIONS)
+
+    def _number(self, key: bytes) -> int:
+        return int.from_bytes(self.tables.get(b"meta", key) or b"", "big")
 
     def condemned(self) -> frozenset[PackId]:
         """Packs that a gc has condemned and that are neither revived nor gone."""
@@ -149,9 +169,10 @@ class View:
 class Index:
     """The index of the store called ``store_id``, in ``folder``."""
 
-    def __init__(self, folder: str, store_id: bytes) -> None:
+    def __init__(self, folder: str, store_id: bytes, start: Position) -> None:
         self._folder = os.path.realpath(folder)
         self._store_id = store_id
+        self._start = start
 
     @property
     def folder(self) -> str:
@@ -169,16 +190,14 @@ class Index:
                 raise IndexDamagedError("the index belongs to another store")
             yield View(tables)
 
-    @contextmanager
-    def updating(self) -> Iterator[Update]:
-        """The exclusive right to change the index; everybody else waits, so be brief."""
+    def update(self) -> Update:
+        """The right to change the index, taken for one short transaction at a time."""
         environment = self._environment
-        with environment.lock.exclusive():
-            yield Update(environment)
+        return Update(environment, environment.lock.exclusive)
 
     @contextmanager
     def renewing(self, damaged: int | None = None) -> Iterator[Update | None]:
-        """:meth:`updating` of an empty index in the place of whatever is there.
+        """An :class:`Update` of an empty index in the place of whatever is there; everybody else waits.
 
         None when that is not the one with the inode ``damaged`` any more: somebody else was faster.
         """
@@ -190,57 +209,96 @@ class Index:
             environment.rebuild()
             with environment.writing() as tables:
                 tables.put(b"meta", _STORE, self._store_id)
-            yield Update(environment)
+                tables.put(b"meta", _EPOCH, self._start.epoch)
+            yield Update(environment, nullcontext)
+
+
+class OvertakenError(Exception):
+    """Somebody else has applied the record that was being applied. Never leaves the package."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Applies log records under the exclusive lock."""
+    """Applies log records. ``turn`` takes the exclusive lock, for one transaction, unless it is held all the while.
+
+    A record with many rows takes several transactions, and others have their turns between them. Two may then apply
+    the same record at once: every transaction makes sure that it is still the next one, and doing its work twice
+    changes nothing.
+    """
 
     environment: Environment
+    turn: Callable[[], AbstractContextManager[None]]
 
     @property
-    def applied(self) -> int:
-        with self.environment.writing() as tables:
-            return View(tables).applied
+    def position(self) -> Position:
+        with self.turn(), self.environment.writing() as tables:
+            return View(tables).position
 
     def apply(self, published: Published, packs: Mapping[PackId, Sequence[PackEntry]]) -> None:
-        """Bring one record in.
+        """Bring one record in; OvertakenError when another did.
 
         ``packs`` holds the entries of the packs that it adds or declares gone, as far as their files exist.
         """
         record = published.record
-        put = partial(_put_rows, replaceable=frozenset(record.condemned))
-        lost = [row for pack in map(PackId, record.gone) for row in self._rows_of(pack, packs.get(pack))]
-        lost += [(chunk, b"") for chunk in record.forgotten]
+        put = partial(_put_rows, takes_over=bool(record.condemned))
+        lost = [*self._rows_of(record.gone, packs), *((chunk, b"") for chunk in record.forgotten)]
         batches = [*_batches(_chunk_rows(published, packs), put), *_batches(lost, _remove_rows)]
         # Each transaction waits for the disk, so the last batch, which is mostly the only one, goes with the facts.
         for batch in batches[:-1]:
-            self._write([batch])
-        self._write([*batches[-1:], lambda tables: _apply_facts(tables, published)])
+            self._write(published.number, [batch])
+        self._write(published.number, [*batches[-1:], lambda tables: _apply_facts(tables, published, packs)])
 
-    def _rows_of(self, pack: PackId, entries: Sequence[PackEntry] | None) -> list[tuple[bytes, bytes]]:
-        """Rows that still point into ``pack``: what a gone pack takes with it.
+    def _rows_of(self, gone: Iterable[bytes], packs: Mapping[PackId, Sequence[PackEntry]]) -> Iterator[_Row]:
+        """Rows that still point into ``gone`` packs, which go with them.
 
-        Without its entries (the file was unlinked before this index heard of it) every row is looked at.
+        Where entries are not known (a file was unlinked before this index heard of it) every row is looked at.
         """
-        with self.environment.writing() as tables:
-            if entries is None:
-                return [(key, row) for key, row in tables.items(b"chunks") if row[:16] == pack]
-            ids = [member.id for entry in entries for member in entry.head.members]
+        unknown = []
+        for pack in map(PackId, gone):
+            if pack not in packs:
+                unknown.append(pack)
+                continue
+            ids = [member.id for entry in packs[pack] for member in entry.head.members]
+            for start in range(0, len(ids), ROWS_PER_TRANSACTION):
+                yield from self._pointing_into(pack, ids[start : start + ROWS_PER_TRANSACTION])
+        if listed := self._listed(unknown):
+            yield from self._all_pointing_into(listed)
+
+    def _listed(self, packs: Sequence[PackId]) -> frozenset[bytes]:
+        """Those of ``packs`` into which rows may point."""
+        if not packs:
+            return frozenset()
+        with self.turn(), self.environment.writing() as tables:
+            return frozenset(pack for pack in packs if _is_listed(tables, pack))
+
+    def _pointing_into(self, pack: PackId, ids: Sequence[ChunkId]) -> list[_Row]:
+        with self.turn(), self.environment.writing() as tables:
             found = ((chunk, tables.get(b"chunks", chunk)) for chunk in ids)
             return [(bytes(chunk), row) for chunk, row in found if row is not None and row[:16] == pack]
 
-    def _write(self, changes: Sequence[Callable[[Tables], None]]) -> None:
-        """Make ``changes`` in a transaction of their own, again with a larger map when it was full."""
+    def _all_pointing_into(self, packs: frozenset[bytes]) -> Iterator[_Row]:
+        start = b""
         while True:
-            try:
-                with self.environment.writing() as tables:
-                    for change in changes:
-                        change(tables)
+            with self.turn(), self.environment.writing() as tables:
+                rows = list(itertools.islice(tables.items(b"chunks", start), ROWS_PER_TRANSACTION))
+            yield from (row for row in rows if row[1][:16] in packs)
+            if len(rows) < ROWS_PER_TRANSACTION:
                 return
-            except lmdb.MapFullError:
-                self.environment.grow()
+            start = rows[-1][0] + b"\0"
+
+    def _write(self, number: int, changes: Sequence[Callable[[Tables], None]]) -> None:
+        """Make ``changes``, part of record ``number``, in a transaction, again with a larger map when it was full."""
+        while True:
+            with self.turn():
+                try:
+                    with self.environment.writing() as tables:
+                        if View(tables).applied != number - 1:
+                            raise OvertakenError
+                        for change in changes:
+                            change(tables)
+                    return
+                except lmdb.MapFullError:
+                    self.environment.grow()
 
 
 _Row = tuple[bytes, bytes]
@@ -263,7 +321,8 @@ def _chunk_rows(published: Published, packs: Mapping[PackId, Sequence[PackEntry]
     ]
     for entry in inline_entries(published):
         rows.extend(
-            (chunk, at.pack_row()) for chunk, at in locations(inline_pack(published.number), entry.offset, entry.head)
+            (chunk, at.pack_row())
+            for chunk, at in locations(inline_pack(published.epoch, published.number), entry.offset, entry.head)
         )
     unused = frozenset(published.record.duplicates)
     return [row for row in rows if row[0] not in unused] if unused else rows
@@ -279,11 +338,10 @@ def inline_entries(published: Published) -> Iterator[PackEntry]:
         at += head.stored_length
 
 
-def _put_rows(rows: list[_Row], tables: Tables, replaceable: frozenset[bytes]) -> None:
-    """The first published copy stays in use, unless this very record condemns the pack that holds it."""
+def _put_rows(rows: list[_Row], tables: Tables, takes_over: bool) -> None:
+    """The first published copy stays in use, but for those of a gc, which take over from packs that it condemns."""
     for key, row in rows:
-        present = tables.get(b"chunks", key) if replaceable else None
-        tables.put(b"chunks", key, row, overwrite=present is not None and present[:16] in replaceable)
+        tables.put(b"chunks", key, row, overwrite=takes_over)
 
 
 def _remove_rows(rows: list[_Row], tables: Tables) -> None:
@@ -291,16 +349,30 @@ def _remove_rows(rows: list[_Row], tables: Tables) -> None:
         tables.delete(b"chunks", key)
 
 
-def _apply_facts(tables: Tables, published: Published) -> None:
-    _apply_packs(tables, published.number, published.record)
+def _is_listed(tables: Tables, pack: PackId) -> bool:
+    inline = inline_record(pack)
+    if inline is not None:
+        return tables.get(b"meta", _INLINE + inline.epoch) is not None
+    row = View(tables).pack(pack)
+    return row is not None and row.listed
+
+
+def _apply_facts(tables: Tables, published: Published, listed: Collection[PackId]) -> None:
+    _apply_packs(tables, published.number, published.record, listed)
+    if published.inline and tables.get(b"meta", _INLINE + published.epoch) is None:
+        tables.put(b"meta", _INLINE + published.epoch, b"")
     _apply_history(tables, published.number, published.record)
     tables.put(b"meta", _APPLIED, published.number.to_bytes(8, "big"))
+    if published.record.sealed:
+        tables.put(b"meta", _EPOCH, published.record.sealed)
+        tables.put(b"meta", _OPENED, published.number.to_bytes(8, "big"))
     tables.put(b"meta", _TAIL, published.record.write_id)
 
 
-def _apply_packs(tables: Tables, number: int, record: LogRecord) -> None:
+def _apply_packs(tables: Tables, number: int, record: LogRecord, listed: Collection[PackId]) -> None:
     for added in record.packs:
-        tables.put(b"packs", added.id, _encode(PackRow(added.size, added.records, number)), overwrite=False)
+        row = PackRow(added.size, added.records, number, PackId(added.id) in listed)
+        tables.put(b"packs", added.id, _encode(row), overwrite=False)
     for pack in record.condemned:
         tables.put(b"meta", _CONDEMNED + pack, number.to_bytes(8, "big"))
     for pack in (*record.revived, *record.gone):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from deltackpt.ids import PackId
+from deltackpt.ids import EpochId, PackId
+
+_RETIRED = ".retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,23 @@ class Layout:
     def tmp(self) -> str:
         return os.path.join(self.root, "tmp")
 
-    def record(self, number: int) -> str:
-        return os.path.join(self.log, f"{number:016d}.rec")
+    @property
+    def segments(self) -> str:
+        return os.path.join(self.root, "segments")
+
+    def epoch(self, epoch: EpochId) -> str:
+        """The folder of the records of one epoch."""
+        return os.path.join(self.log, epoch.hex())
+
+    def record(self, epoch: EpochId, number: int) -> str:
+        return os.path.join(self.epoch(epoch), f"{number:016d}.rec")
+
+    def segment(self, epoch: EpochId, last: int) -> str:
+        return os.path.join(self.segments, f"{last:016d}-{epoch.hex()}.seg")
+
+    def retired(self, epoch: EpochId) -> str:
+        """Where the folder of an archived epoch is put before its files are removed."""
+        return os.path.join(self.tmp, f"{epoch.hex()}{_RETIRED}")
 
     def shelf(self, pack: PackId) -> str:
         """The folder of a pack: two hex digits keep any one directory small."""
@@ -55,7 +72,35 @@ class Layout:
 def record_number(name: str) -> int | None:
     """The number of a log record's file name, or None for any other name."""
     stem, dot, suffix = name.partition(".")
-    return int(stem) if dot and suffix == "rec" and len(stem) == 16 and stem.isascii() and stem.isdigit() else None
+    return _number(stem) if dot and suffix == "rec" else None
+
+
+def segment_named(name: str) -> tuple[int, EpochId] | None:
+    """The last number of a segment and its epoch, from its file name, or None for any other name."""
+    stem, dot, suffix = name.partition(".")
+    digits, dash, rest = stem.partition("-")
+    number, epoch = _number(digits), epoch_named(rest)
+    if not dot or suffix != "seg" or not dash or number is None or epoch is None:
+        return None
+    return number, epoch
+
+
+def epoch_named(name: str) -> EpochId | None:
+    """The epoch of a folder's name, or None for any other name."""
+    try:
+        epoch = EpochId.from_hex(name)
+    except ValueError:
+        return None
+    return epoch if str(epoch) == name else None
+
+
+def is_retired(name: str) -> bool:
+    """Whether ``name`` is that of an archived epoch's folder on its way out."""
+    return name.endswith(_RETIRED) and epoch_named(name.removesuffix(_RETIRED)) is not None
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if len(digits) == 16 and digits.isascii() and digits.isdigit() else None
 
 
 def pack_named(name: str) -> PackId | None:

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 import msgspec
 
 from deltackpt.chunkstore.record import Kind, RecordHead
-from deltackpt.ids import ChunkId, PackId
+from deltackpt.ids import INLINE_MARK, ChunkId, EpochId, PackId
 
 _ROW = struct.Struct("<16sQIIIHBBBBf32s")
 _NO_BASE = bytes(32)
-_INLINE_PREFIX = bytes(8)
 
 
-def inline_pack(number: int) -> PackId:
-    """The pack id that stands for the inline bytes of log record ``number``."""
-    return PackId(_INLINE_PREFIX + number.to_bytes(8, "big"))
+@dataclass(frozen=True, slots=True)
+class InlineRecord:
+    """The log record that an inline pack id stands for."""
+
+    epoch: EpochId
+    number: int
 
 
-def inline_number(pack: PackId) -> int | None:
+def inline_pack(epoch: EpochId, number: int) -> PackId:
+    """The pack id that stands for the inline bytes of log record ``number``, of ``epoch``."""
+    return PackId(INLINE_MARK + epoch + number.to_bytes(8, "big"))
+
+
+def inline_record(pack: PackId) -> InlineRecord | None:
     """The log record that ``pack`` stands for, or None for a real pack."""
-    return int.from_bytes(pack[8:], "big") if pack[:8] == _INLINE_PREFIX else None
+    if pack[:1] != INLINE_MARK:
+        return None
+    return InlineRecord(EpochId(pack[1:8]), int.from_bytes(pack[8:], "big"))
 
 
 class Location(msgspec.Struct, frozen=True):

@@ -7,11 +7,18 @@ import threading
 from collections import OrderedDict
 
 from deltackpt.chunkstore.layout import Layout
-from deltackpt.chunkstore.location import Location, inline_number
+from deltackpt.chunkstore.location import Location, inline_record
 from deltackpt.errors import StorageError
 from deltackpt.fs.disk import Disk
+from deltackpt.ids import PackId
 
 MAX_OPEN_FILES = 64
+
+
+def pack_path(layout: Layout, pack: PackId) -> str:
+    """The file of a pack, or of the log record whose inline bytes it stands for."""
+    inline = inline_record(pack)
+    return layout.pack(pack) if inline is None else layout.record(inline.epoch, inline.number)
 
 
 class PackFiles:
@@ -36,8 +43,7 @@ class PackFiles:
             self._release(file)
 
     def path(self, location: Location) -> str:
-        number = inline_number(location.pack)
-        return self._layout.pack(location.pack) if number is None else self._layout.record(number)
+        return pack_path(self._layout, location.pack)
 
     def close(self) -> None:
         """Close the files that nobody is reading from; the others close when their readers are done."""

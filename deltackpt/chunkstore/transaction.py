@@ -12,7 +12,8 @@ from typing import Self
 
 from deltackpt.chunkstore.chunk_store import ChunkStore, Entries
 from deltackpt.chunkstore.index import View
-from deltackpt.chunkstore.log import CommitAdded, LogRecord, PackAdded, Piece, RefMove, UnknownOutcomeError
+from deltackpt.chunkstore.log import UnknownOutcomeError
+from deltackpt.chunkstore.log_record import CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
 from deltackpt.chunkstore.pack_writer import FinishedPack, PackWriter, Payload
 from deltackpt.chunkstore.reader import ChunkNotFoundError, ChunkReader
 from deltackpt.chunkstore.record import MAX_RECORD_BYTES, RecordHead, seal
@@ -46,6 +47,7 @@ class Decision:
     deleted: tuple[Piece, ...] = ()
     undeleted: tuple[Piece, ...] = ()
     purged: tuple[Piece, ...] = ()
+    sealed: bytes = b""
 
 
 class Transaction:
@@ -120,31 +122,34 @@ class Transaction:
         packs = self._finish()
         inline = b"".join(bytes(piece) for head, payload in self._inline for piece in seal(head, payload))
         for _ in range(_MAX_RACES):
-            number, record = self._store.look_now(lambda view: self._record(view, decide(view), packs, len(inline)))
-            if self._append(number, record, inline):
-                self._follow(number, {pack.id: pack.entries for pack in packs})
+            position, record = self._store.look_now(lambda view: self._record(view, decide(view), packs, len(inline)))
+            if self._append(position, record, inline):
+                self._follow(position, {pack.id: pack.entries for pack in packs})
                 return record
         raise LockedError(
             f"lost the race for a log record {_MAX_RACES} times; try again when fewer writers are at work"
         )
 
-    def _append(self, number: int, record: LogRecord, inline: bytes) -> bool:
+    def _append(self, position: Position, record: LogRecord, inline: bytes) -> bool:
         try:
-            self._maybe_published = self._store.log.append(number, record, inline)
+            self._maybe_published = self._store.log.append(position, record, inline)
         except UnknownOutcomeError:
             self._maybe_published = True
             raise
         return self._maybe_published
 
-    def _follow(self, number: int, entries: Entries) -> None:
+    def _follow(self, position: Position, entries: Entries) -> None:
         try:
-            self._store.follow(number, entries)
+            self._store.follow(entries)
         except StorageError as error:
+            number = position.number + 1
             raise UnknownOutcomeError(
                 f"record {number} is published, but the index could not follow: {error}; run `deltackpt log`"
             ) from error
 
-    def _record(self, view: View, decision: Decision, packs: list[FinishedPack], inline: int) -> tuple[int, LogRecord]:
+    def _record(
+        self, view: View, decision: Decision, packs: list[FinishedPack], inline: int
+    ) -> tuple[Position, LogRecord]:
         stored = sum(pack.size for pack in packs) + inline
         record = LogRecord(
             write_id=os.urandom(16),
@@ -164,8 +169,9 @@ class Transaction:
             deleted=decision.deleted,
             undeleted=decision.undeleted,
             purged=decision.purged,
+            sealed=decision.sealed,
         )
-        return view.applied + 1, record
+        return view.position, record
 
     def _duplicates(self, view: View, decision: Decision) -> Iterator[ChunkId]:
         """Chunks here that the store has already, other than in a pack that this very record condemns.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from deltackpt.chunkstore.encoder import ChunkEncoder
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.ingest import Ingest
-from deltackpt.chunkstore.log import RefMove
+from deltackpt.chunkstore.log_record import RefMove
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.codec.encode import DEFAULT_BUDGET
 from deltackpt.commit.content import Content

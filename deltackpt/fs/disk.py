@@ -126,6 +126,14 @@ class Disk:
                 if not os.path.isdir(path):
                     raise
 
+    def remove_directory(self, path: str) -> None:
+        """Remove an empty directory; one that is not there is fine."""
+        with storage_errors("removing directory", path):
+            try:
+                os.rmdir(path)
+            except FileNotFoundError:
+                return
+
     def open(self, path: str) -> int:
         """Open for reading with :meth:`read_at`."""
         with storage_errors("opening", path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from deltackpt.chunkstore.index import View
-from deltackpt.chunkstore.log import Piece
+from deltackpt.chunkstore.log_record import Piece
 from deltackpt.chunkstore.transaction import Decision, Transaction
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.history.commits import Commit

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deltackpt.chunkstore.index import View
-from deltackpt.chunkstore.log import LogRecord, Piece, Published, RefMove
+from deltackpt.chunkstore.log_record import LogRecord, Piece, Published, RefMove
 from deltackpt.chunkstore.transaction import Decision, Transaction
 from deltackpt.errors import ConflictError, NotFoundError
 from deltackpt.history.refs import parse_key
@@ -45,10 +45,7 @@ class Operation:
 
 def operations(repository: Repository) -> Iterator[Operation]:
     """Every operation, newest first."""
-    log = repository.chunks.log
-    for number in reversed(log.numbers()):
-        if (published := log.read(number)) is not None:
-            yield _operation(published)
+    return map(_operation, repository.chunks.log.latest_first())
 
 
 def undo(repository: Repository, number: int | None = None) -> Operation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from deltackpt.chunkstore.index import View
-from deltackpt.chunkstore.log import RefMove
+from deltackpt.chunkstore.log_record import RefMove
 from deltackpt.errors import InvalidInputError
 from deltackpt.history.commits import Commit
 from deltackpt.history.refs import Branch, Ref

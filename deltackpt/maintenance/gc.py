@@ -1,8 +1,9 @@
 """Garbage collection: free what no ref reaches, beside writers and readers, with no lock and no clock.
 
 1. Survey the store from log and packs; mark from the refs. Garbage is every record that no mark needs.
-2. Plan: packs without live records are condemned; packs with enough dead bytes too, their live records copied.
-3. Publish the copies and *condemn* the old packs in one record. Publish *gone*. Unlink.
+2. Plan: packs without live records are condemned; packs with enough dead bytes too, their live records copied. Inline
+   bytes of log records count as packs, once the epoch of the log that holds them is sealed.
+3. Publish the copies and *condemn* the old packs in one record. Publish *gone*. Unlink, and archive sealed epochs.
 
 Before each record is published the survey is brought forward over whatever others published meanwhile,
 and a pack that became live again stays. A writer that relied on a condemned chunk revives its pack in its own
@@ -17,12 +18,13 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from deltackpt.chunkstore.index import View
-from deltackpt.chunkstore.layout import pack_named
-from deltackpt.chunkstore.log import Piece, UnknownOutcomeError
+from deltackpt.chunkstore.layout import is_retired, pack_named
+from deltackpt.chunkstore.location import inline_record
+from deltackpt.chunkstore.log_record import Piece, Position
 from deltackpt.chunkstore.pack import HEADER_SIZE, TARGET_PACK_BYTES, TRAILER_SIZE
+from deltackpt.chunkstore.pack_files import pack_path
 from deltackpt.chunkstore.record import check
 from deltackpt.chunkstore.reserve import keep_reserve, release_reserve
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
@@ -30,24 +32,30 @@ from deltackpt.errors import LockedError, NotFoundError, StorageError
 from deltackpt.fs.disk import DiskFullError
 from deltackpt.fs.lock import is_held
 from deltackpt.history.repository import Repository
-from deltackpt.ids import ChunkId, CommitId, PackId
+from deltackpt.ids import CommitId, EpochId, PackId
+from deltackpt.maintenance.abreast import publish_abreast
+from deltackpt.maintenance.archive import EPOCH_RECORDS, archive_sealed, seal
+from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.mark import Deleted, Marks, live_records
 from deltackpt.maintenance.survey import Place, Survey
 
 REPACK_DEAD_FRACTION = 0.10
 SPARED_SECONDS = 3600.0
-_MAX_RACES = 1000
+# Dead bytes inline in the log that are worth ending its epoch for.
+LEAST_DEAD_INLINE = 64 << 10
 _MAX_RESTARTS = 10
-
-
-class _OvertakenError(Exception):
-    """Somebody published since the survey: look again."""
 
 
 @dataclass(frozen=True, slots=True)
 class GcPlan:
-    """What a gc would do. ``freed_bytes`` is exact: bytes of files removed less bytes of packs written."""
+    """What a gc would do. ``freed_bytes`` is exact: bytes of files removed less bytes of packs written.
 
+    ``seals`` says that the log's epoch ends, ``archived`` are epochs that have ended. ``condemned`` are packs, and with
+    them inline bytes of log records.
+    """
+
+    seals: bool
+    archived: tuple[EpochId, ...]
     condemned: tuple[PackId, ...]
     copied: tuple[Place, ...]
     orphans: tuple[PackId, ...]
@@ -63,7 +71,7 @@ class GcPlan:
 
     @property
     def empty(self) -> bool:
-        return not (self.condemned or self.orphans or self.leftovers or self.dropped or self.purged)
+        return not (self.archived or self.condemned or self.orphans or self.leftovers or self.dropped or self.purged)
 
 
 @dataclass(slots=True)
@@ -84,15 +92,20 @@ class Collector:
         """Look at everything and decide; changes nothing."""
         self._look()
         live = self._live_by_pack()
-        condemned = [pack for pack in self.survey.packs if self._worth_condemning(pack, live.get(pack, []))]
+        seals = self._worth_sealing(live)
+        ended = self._ended(seals)
+        condemned = [pack for pack in self.survey.packs if self._worth_condemning(pack, live.get(pack, []), ended)]
         copied = [place for pack in condemned for place in live.get(pack, [])]
         orphans = self._orphans()
         leftovers = self._leftovers()
-        removed = sum(self.survey.packs[pack][0] for pack in condemned)
+        removed = sum(self.survey.packs[pack][0] for pack in condemned if inline_record(pack) is None)
+        removed += sum(self.survey.inline_bytes[epoch] for epoch in ended)
         removed += sum(self._file_size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
         removed += sum(self._file_size(path) for path in leftovers)
         dropped = tuple(sorted(set(self.survey.commits) - self.marks.commits))
         return GcPlan(
+            seals,
+            tuple(sorted(ended)),
             tuple(condemned),
             tuple(copied),
             tuple(orphans),
@@ -107,6 +120,10 @@ class Collector:
         """Carry ``plan`` out. May be interrupted anywhere: the next gc takes up what is left."""
         if plan.orphans:
             self._claim_orphans(plan.orphans)
+        if plan.seals:
+            seal(self.repository, 1)
+            # Others may have published to the epoch since the plan was made; now it is complete.
+            plan = replace(self.plan(), seals=True)
         if plan.condemned:
             self._condemn(plan)
         if plan.condemned or plan.dropped or plan.purged:
@@ -114,12 +131,14 @@ class Collector:
         self.repository.reader.close()
         self.survey.advance()
         # What is unlinked because of a record must not outlive it: another gc's may not be durable yet.
-        self.repository.chunks.log.settle(self.survey.applied)
+        self.repository.chunks.log.settle(self.survey.position)
+        self.repository.chunks.log.sweep()
         self._unlink([*plan.leftovers, *self._leftovers()])
+        archive_sealed(self.repository)
         return plan
 
-    def _look(self) -> None:
-        """Bring survey and marks forward to the end of the log."""
+    def _look(self) -> Position:
+        """Bring survey and marks forward to the end of the log; returns how far that is."""
         while True:
             self.survey.advance()
             # Manifests are found by the index, which must not lag behind the commits that the survey knows.
@@ -128,7 +147,7 @@ class Collector:
                 self.survey.deleted.setdefault(commit, set()).add(part)
             try:
                 self.marks.extend(self.survey)
-                return
+                return self.survey.position
             except NotFoundError:
                 # Nor may the index be ahead: another gc may have taken a manifest that the survey still counts on.
                 if self.survey.is_current:
@@ -144,8 +163,24 @@ class Collector:
             live.setdefault(place.pack, []).append(place)
         return {pack: sorted(places, key=lambda place: place.entry.offset) for pack, places in live.items()}
 
-    def _worth_condemning(self, pack: PackId, live: list[Place]) -> bool:
+    def _worth_sealing(self, live: dict[PackId, list[Place]]) -> bool:
+        """Whether the epoch has grown long, or enough of what its records carry inline is dead."""
+        if self.survey.epoch_length >= EPOCH_RECORDS or self.min_dead >= 1:
+            return self.min_dead < 1
+        inline = [pack for pack in self.survey.packs if _stands_in(pack, self.survey.position.epoch)]
+        size = sum(self.survey.packs[pack][0] for pack in inline)
+        dead = size - sum(packed_size(live.get(pack, [])) for pack in inline)
+        return dead >= max(LEAST_DEAD_INLINE, size * self.min_dead)
+
+    def _ended(self, seals: bool) -> set[EpochId]:
+        """Epochs that are to be archived; none where there is no room for copies."""
+        current = self.survey.position.epoch
+        return {epoch for epoch in self.survey.inline_bytes if (seals or epoch != current) and self.min_dead < 1}
+
+    def _worth_condemning(self, pack: PackId, live: list[Place], ended: set[EpochId]) -> bool:
         size, entries = self.survey.packs[pack]
+        if (inline := inline_record(pack)) is not None:
+            return inline.epoch in ended
         if not live or pack in self.survey.condemned:
             return True
         return len(live) < len(entries) and packed_size(live) <= size * (1 - self.min_dead)
@@ -186,7 +221,7 @@ class Collector:
         return Decision(
             "gc",
             gone=tuple(sorted(gone)),
-            forgotten=self._forgotten(gone),
+            forgotten=forgotten(self.survey, gone),
             dropped=tuple(sorted(dropped)),
             purged=tuple(Piece(commit, part) for commit, part in self._purged()),
         )
@@ -197,47 +232,14 @@ class Collector:
 
     def _publish(self, transaction: Transaction, decide: Callable[[], Decision]) -> None:
         """Publish what ``decide`` makes of the survey, under the very number that follows it."""
-
-        def unless_overtaken(view: View) -> Decision:
-            if view.applied != self.survey.applied:
-                raise _OvertakenError
-            return decision
-
-        for _ in range(_MAX_RACES):
-            self._look()
-            decision = decide()
-            # With an unknown outcome the log tells, which is what every next step looks at.
-            with contextlib.suppress(_OvertakenError):
-                with contextlib.suppress(UnknownOutcomeError):
-                    transaction.publish(unless_overtaken)
-                return
-        raise LockedError(f"gc was overtaken by writers {_MAX_RACES} times; try again when fewer are at work")
-
-    def _forgotten(self, gone: set[PackId]) -> tuple[ChunkId, ...]:
-        """Garbage in packs that stay, with a base that goes: it must not be found again."""
-        lost: dict[ChunkId, bool] = {}
-        for start in self.survey.in_use:
-            pending = [start]
-            while pending:
-                chunk = pending[-1]
-                place = self.survey.in_use.get(chunk)
-                unknown = [] if place is None else [base for base in place.entry.head.bases if base not in lost]
-                if chunk not in lost and unknown and place is not None and place.pack not in gone:
-                    pending.extend(unknown)
-                    continue
-                pending.pop()
-                if chunk not in lost:
-                    bases = () if place is None else place.entry.head.bases
-                    lost[chunk] = place is None or place.pack in gone or any(lost[base] for base in bases)
-        stay = (c for c, is_lost in lost.items() if is_lost and c in self.survey.in_use)
-        return tuple(sorted(chunk for chunk in stay if self.survey.in_use[chunk].pack not in gone))
+        publish_abreast(transaction, self._look, decide)
 
     def _base_first(self, places: Iterable[Place]) -> list[Place]:
         return sorted(places, key=lambda place: place.entry.head.rank)
 
     def _record(self, place: Place) -> bytes:
         chunks = self.repository.chunks
-        path = chunks.layout.pack(place.pack)
+        path = pack_path(chunks.layout, place.pack)
         fd = chunks.disk.open(path)
         try:
             return chunks.disk.read_at(fd, place.entry.offset, place.entry.head.stored_length, path)
@@ -263,8 +265,9 @@ class Collector:
         layout = self.repository.chunks.layout
         disk = self.repository.chunks.disk
         files = [path for pack, path in self._pack_files() if pack in self.survey.finished]
-        abandoned = [os.path.join(layout.tmp, name) for name in disk.names(layout.tmp)]
+        abandoned = [os.path.join(layout.tmp, name) for name in disk.names(layout.tmp) if not is_retired(name)]
         files += [path for path in abandoned if not is_held(path)]
+        files += self.repository.chunks.log.leftovers()
         staged = [os.path.join(layout.log, name) for name in disk.names(layout.log) if name.startswith(".")]
         return files + [path for path in staged if self._age(path) >= SPARED_SECONDS]
 
@@ -293,6 +296,11 @@ class Collector:
             return time.time() - os.stat(path).st_mtime
         except FileNotFoundError:
             return 0.0
+
+
+def _stands_in(pack: PackId, epoch: EpochId) -> bool:
+    inline = inline_record(pack)
+    return inline is not None and inline.epoch == epoch
 
 
 def packed_size(places: Iterable[Place]) -> int:

@@ -134,11 +134,9 @@ def _add_savings(found: Stats, census: _Census) -> None:
 def _add_disk(repository: Repository, found: Stats) -> None:
     chunks = repository.chunks
     packs = chunks.look(lambda view: view.packs())
-    numbers = chunks.log.numbers()
     found.packs = len(packs)
-    found.records = len(numbers)
-    log_bytes = sum(chunks.disk.size(chunks.layout.record(number)) for number in numbers)
-    found.disk_bytes = sum(row.size for row in packs.values()) + log_bytes
+    found.records = chunks.log.length()
+    found.disk_bytes = sum(row.size for row in packs.values()) + chunks.log.size()
     found.garbage_bytes = Collector(repository).plan().freed_bytes
 
 

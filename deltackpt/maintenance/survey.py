@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.index import inline_entries
 from deltackpt.chunkstore.location import inline_pack
-from deltackpt.chunkstore.log import Published
+from deltackpt.chunkstore.log_record import Position, Published
 from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
 from deltackpt.errors import CorruptError
 from deltackpt.history.objects import CommitObject, decode
-from deltackpt.ids import ChunkId, CommitId, PackId
+from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 
 
 class SurveyError(CorruptError):
@@ -33,16 +33,17 @@ class Place:
 
 @dataclass(slots=True)
 class Survey:
-    """The store as of log record ``applied``.
+    """The store as of ``position`` in the log.
 
-    ``packs`` are those of the store with their sizes and entries; ``published`` every pack that ever was part of it;
+    ``packs`` are those of the store with their sizes and entries, inline bytes of log records included, which count as
+    packs; ``published`` every pack that ever was part of it;
     ``finished`` those whose files may be unlinked: gone, or orphans that no writer may publish any more. ``deleted``
     are the parts of commits that were deleted, None standing for all of a commit; ``purged`` those whose contents a
     gc has taken.
     """
 
     store: ChunkStore
-    applied: int = 0
+    position: Position = field(init=False)
     refs: dict[str, CommitId] = field(default_factory=dict)
     commits: dict[CommitId, CommitObject] = field(default_factory=dict)
     packs: dict[PackId, tuple[int, list[PackEntry]]] = field(default_factory=dict)
@@ -52,23 +53,33 @@ class Survey:
     purged: set[tuple[CommitId, str | None]] = field(default_factory=set)
     published: set[PackId] = field(default_factory=set)
     finished: set[PackId] = field(default_factory=set)
+    opened: int = 0
+    inline_bytes: dict[EpochId, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.position = self.store.log.start
 
     @property
     def is_current(self) -> bool:
         """Whether no record has come since the last look."""
-        return not self.store.disk.exists(self.store.layout.record(self.applied + 1))
+        return not self.store.log.has_news(self.position)
+
+    @property
+    def epoch_length(self) -> int:
+        """How many records the epoch holds in which the next record stands."""
+        return self.position.number - self.opened
 
     def advance(self) -> None:
         """Take in every record since the last look. SurveyError when a pack or a record is missing or damaged."""
-        self.store.log.numbers()
+        self.store.log.check(self.position)
         while True:
-            records = list(self.store.log.since(self.applied))
+            records = list(self.store.log.after(self.position))
             try:
                 self._take(records)
                 return
             except FileNotFoundError as error:
                 # Another gc may have unlinked the pack since; then there is a record that says so.
-                if not self.store.disk.exists(self.store.layout.record(records[-1].number + 1)):
+                if not self.store.log.has_news(records[-1].position):
                     raise SurveyError(f"{error}; nothing was deleted, run `deltackpt verify`") from None
 
     def _take(self, records: list[Published]) -> None:
@@ -76,7 +87,14 @@ class Survey:
         for published in records:
             self._add_packs(published, leaving)
             self._apply(published)
-            self.applied = published.number
+            self._pass(published)
+
+    def _pass(self, published: Published) -> None:
+        self.position = published.position
+        if published.record.sealed:
+            self.opened = published.number
+        if self.store.disk.exists(self.store.layout.epoch(published.epoch)):
+            self.inline_bytes[published.epoch] = self.inline_bytes.get(published.epoch, 0) + len(published.inline)
 
     def _add_packs(self, published: Published, leaving: set[PackId]) -> None:
         record = published.record
@@ -88,8 +106,11 @@ class Survey:
                 entries = self._entries(pack)
                 self.packs[pack] = (added.size, entries)
                 arrivals.append((pack, entries))
-        arrivals.append((inline_pack(published.number), inline_entries(published)))
-        self._use(arrivals, frozenset(record.condemned), frozenset(record.duplicates))
+        if published.inline:
+            pack, inline = inline_pack(published.epoch, published.number), list(inline_entries(published))
+            self.packs[pack] = (len(published.inline), inline)
+            arrivals.append((pack, inline))
+        self._use(arrivals, frozenset(record.duplicates), takes_over=bool(record.condemned))
 
     def _entries(self, pack: PackId) -> list[PackEntry]:
         path = self.store.layout.pack(pack)
@@ -101,16 +122,12 @@ class Survey:
             raise SurveyError(f"{error}; nothing was deleted") from error
 
     def _use(
-        self,
-        arrivals: Iterable[tuple[PackId, Iterable[PackEntry]]],
-        condemned: frozenset[bytes],
-        unused: frozenset[bytes],
+        self, arrivals: Iterable[tuple[PackId, Iterable[PackEntry]]], unused: frozenset[bytes], *, takes_over: bool
     ) -> None:
-        """As in the index: the first copy of a chunk is in use, until a record condemns its pack and brings another."""
+        """As in the index: the first copy of a chunk stays in use, but for those of a gc, which take over."""
         members = ((member.id, Place(p, entry)) for p, es in arrivals for entry in es for member in entry.head.members)
         for chunk, place in members:
-            present = self.in_use.get(chunk)
-            if chunk not in unused and (present is None or present.pack in condemned):
+            if chunk not in unused and (takes_over or chunk not in self.in_use):
                 self.in_use[chunk] = place
 
     def _apply(self, published: Published) -> None:

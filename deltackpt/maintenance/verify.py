@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from deltackpt.chunkstore.location import inline_number
+from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.pack import read_entries
 from deltackpt.chunkstore.plain_cache import CommitPlains
 from deltackpt.chunkstore.reader import ChunkReader
@@ -67,8 +67,8 @@ def verify(repository: Repository, *, data: bool = False, progress: Progress | N
 def _check_log(repository: Repository, report: Report) -> None:
     log = repository.chunks.log
     try:
-        for number in log.numbers():
-            log.read(number)
+        for _ in log.every():
+            pass
     except DeltackptError as error:
         report.problems.append(Problem(str(error)))
 
@@ -116,7 +116,7 @@ def _check_places(repository: Repository, needed: dict[ChunkId, str], report: Re
         place = places.get(chunk)
         if place is None:
             report.problems.append(Problem(f"chunk {chunk.short} is in no pack", (wanted_by,)))
-        elif place.pack not in packs and inline_number(place.pack) is None:
+        elif place.pack not in packs and inline_record(place.pack) is None:
             report.problems.append(
                 Problem(f"chunk {chunk.short} lies in unknown pack {place.pack.short}", (wanted_by,))
             )

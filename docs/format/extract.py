@@ -137,20 +137,23 @@ class Store:
     """The log, replayed; ``places`` says where each chunk's record lies and which member of it the chunk is."""
 
     def __init__(self, folder: Path):
-        self.folder, self.refs, self.commits, self.places = folder, {}, {}, {}
-        self.last = ((None, 0), b"")
-        for path in sorted((folder / "log").glob("*.rec")):
-            data = path.read_bytes()
-            _, _, body, inline, _ = struct.unpack_from("<8sQQQQ", data)
-            self.apply(unpack(data[40 : 40 + body]), path, 40 + body, inline)
+        self.folder, self.refs, self.commits, self.places, self.last = folder, {}, {}, {}, ((None, 0), b"")
+        files, done = [*folder.glob("segments/*.seg"), *folder.glob("log/*/*.rec")], 0
+        for path in sorted(files, key=lambda path: (int(path.name[:16]), path.suffix == ".rec")):
+            data, at = path.read_bytes(), 0
+            while at < len(data):  # a segment holds many records, which may still stand in files of their own too
+                _, number, body, inline, _ = struct.unpack_from("<8sQQQQ", data, at)
+                if number > done:
+                    self.apply(unpack(data[at + 40 : at + 40 + body]), path, at + 40 + body, inline)
+                done, at = max(done, number), at + 40 + body + inline
 
     def apply(self, record: dict, path: Path, inline_at: int, inline: int) -> None:
-        condemned, unused = set(record.get("condemned", ())), set(record.get("duplicates", ()))
+        takes_over, unused = bool(record.get("condemned")), set(record.get("duplicates", ()))
         for pack, size, _ in record.get("packs", ()):
             file = self.folder / "packs" / pack.hex()[:2] / f"{pack.hex()}.pack"
             if file.exists():  # else a later record says that it is gone
-                self.add(file, 32, size, pack, condemned, unused)
-        self.add(path, inline_at, inline_at + inline, b"", condemned, unused)
+                self.add(file, 32, size, takes_over, unused)
+        self.add(path, inline_at, inline_at + inline, takes_over, unused)
         for chunk in record.get("forgotten", ()):
             self.places.pop(chunk, None)
         moves = record.get("refs", ())
@@ -160,7 +163,7 @@ class Store:
         for data, _ in record.get("commits", ()):
             self.commits[moves[0][2]] = unpack(data)
 
-    def add(self, file: Path, at: int, end: int, pack: bytes, condemned: set, unused: set) -> None:
+    def add(self, file: Path, at: int, end: int, takes_over: bool, unused: set) -> None:
         with file.open("rb") as source:
             while at < end:
                 source.seek(at)
@@ -171,15 +174,14 @@ class Store:
                 rest = source.read(count * 36 + (count * 32 if deltas else 0))
                 members = list(struct.iter_unpack("<32sI", rest[: count * 36]))
                 bases = [rest[i : i + 32] for i in range(count * 36, len(rest), 32)]
-                place = (file, at + 32 + len(rest), size, recipe, element, members, bases, pack)
+                place = (file, at + 32 + len(rest), size, recipe, element, members, bases)
                 for chunk, _ in members:
-                    known = self.places.get(chunk)
-                    if chunk not in unused and (known is None or known[7] in condemned):
+                    if chunk not in unused and (takes_over or chunk not in self.places):
                         self.places[chunk] = place
                 at += 32 + len(rest) + size
 
     def chunk(self, chunk: bytes) -> bytes:
-        file, at, size, recipe, element, members, bases, _ = self.places[chunk]
+        file, at, size, recipe, element, members, bases = self.places[chunk]
         if self.last[0] != (file, at):
             with file.open("rb") as source:
                 source.seek(at)

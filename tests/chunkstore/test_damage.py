@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disks import packs
+from disks import log_file, packs
 
 from deltackpt import Options, Store
-from deltackpt.chunkstore import log, pack, record
+from deltackpt.chunkstore import log_record, pack, record
 from deltackpt.chunkstore.facts import read_facts
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.chunkstore.plain_cache import CommitPlains
@@ -145,24 +145,25 @@ def test_every_bit_of_a_frame(small: Store) -> None:
 
 
 def test_log_records(small: Store) -> None:
-    path = Path(Layout(small.path).record(2))
+    path = log_file(small, 2)
+    epoch = small._repository.chunks.facts.first_epoch
     data = path.read_bytes()
-    sound = log.decode(data, 2, str(path))
+    sound = log_record.decode(data, 2, epoch, str(path))
     for version in [*flips(data), *cuts(data), data + b"\0"]:
-        with pytest.raises((log.LogCorruptError, UnsupportedError)) as refused:
-            log.decode(version, 2, str(path))
+        with pytest.raises((log_record.LogCorruptError, UnsupportedError)) as refused:
+            log_record.decode(version, 2, epoch, str(path))
         assert str(path) in str(refused.value)
         assert "\n" not in str(refused.value)
-    assert log.decode(data, 2, str(path)) == sound
-    with pytest.raises(log.LogCorruptError, match="envelope is wrong"):
-        log.decode(data, 3, str(path))
+    assert log_record.decode(data, 2, epoch, str(path)) == sound
+    with pytest.raises(log_record.LogCorruptError, match="envelope is wrong"):
+        log_record.decode(data, 3, epoch, str(path))
 
 
 def test_a_store_whose_record_is_damaged_says_so_and_keeps_the_rest(small: Store) -> None:
-    path = Path(Layout(small.path).record(2))
+    path = log_file(small, 2)
     for _ in damaged(path, iter(list(flips(path.read_bytes()))[::911])):
         shutil.rmtree(os.path.join(small.path, "index"))
-        with pytest.raises((log.LogCorruptError, UnsupportedError), match="log record 2"):
+        with pytest.raises((log_record.LogCorruptError, UnsupportedError), match="log record 2"):
             Store(small.path, options=ONE_THREAD).load("main")
     with Store(small.path, options=ONE_THREAD) as store:
         assert np.array_equal(store.load("main")["w"], STATE["w"] + 1)
@@ -187,11 +188,11 @@ def test_the_facts(small: Store) -> None:
 
 
 def test_trailing_garbage_and_missing_first_record(small: Store) -> None:
-    first = Path(Layout(small.path).record(1))
+    first = log_file(small, 1)
     aside = first.with_suffix(".aside")
     first.rename(aside)
     shutil.rmtree(os.path.join(small.path, "index"))
-    with pytest.raises(log.LogCorruptError, match=r"log record 1 .* missing"):
+    with pytest.raises(log_record.LogCorruptError, match=r"log record 1 .* missing"):
         Store(small.path, options=ONE_THREAD)
     aside.rename(first)
     assert Store(small.path, options=ONE_THREAD).verify(data=True).ok
@@ -201,7 +202,7 @@ def test_a_store_without_its_log_is_not_an_empty_store(small: Store) -> None:
     log_folder = Path(small.path, "log")
     log_folder.rename(log_folder.with_name("elsewhere"))
     shutil.rmtree(os.path.join(small.path, "index"))
-    with pytest.raises(log.LogCorruptError, match="is missing, and with it all commits"):
+    with pytest.raises(log_record.LogCorruptError, match="is missing, and with it all commits"):
         Store(small.path, options=ONE_THREAD)
 
 

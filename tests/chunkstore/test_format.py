@@ -8,17 +8,18 @@ import msgspec
 import pytest
 from documents import ROOT, blocks
 
-from deltackpt.chunkstore import log, pack, record
+from deltackpt.chunkstore import log_record, pack, record
 from deltackpt.chunkstore.environment import TABLES
 from deltackpt.chunkstore.facts import StoreFacts, read_facts
-from deltackpt.chunkstore.layout import Layout, pack_named, record_number
-from deltackpt.chunkstore.location import Location, inline_number, inline_pack, locations
+from deltackpt.chunkstore.layout import Layout, epoch_named, pack_named, record_number, segment_named
+from deltackpt.chunkstore.location import InlineRecord, Location, inline_pack, inline_record, locations
 from deltackpt.chunkstore.reserve import RESERVE_BYTES
 from deltackpt.fs.disk import Disk
-from deltackpt.ids import ChunkId, PackId
+from deltackpt.ids import ChunkId, EpochId, PackId
 
 PAGES = ROOT / "docs" / "format"
 PACK = PackId(bytes(range(16)))
+EPOCH = EpochId(bytes(range(0xA0, 0xA7)))
 WEIGHTS = ChunkId.of(b"weights weights ")
 HEAD = record.RecordHead(record.Kind.DATA, 0, 8, 0, 0.5, 16, (record.Member(WEIGHTS, 16),))
 MEMBERS = (record.Member(ChunkId.of(b"bias"), 4), record.Member(ChunkId.of(b"ok"), 2))
@@ -58,16 +59,16 @@ def test_a_pack(tmp_path: object) -> None:
 
 def test_a_log_record() -> None:
     data = golden("log.md", "log record 7")
-    body = log.LogRecord(
+    body = log_record.LogRecord(
         write_id=bytes(16),
         time_ns=1_700_000_000_000_000_000,
         operation="commit",
         actor="host:1",
-        refs=(log.RefMove("heads/main", None, bytes(WEIGHTS)),),
-        packs=(log.PackAdded(PACK, 248, 1),),
+        refs=(log_record.RefMove("heads/main", None, bytes(WEIGHTS)),),
+        packs=(log_record.PackAdded(PACK, 248, 1),),
     )
-    assert log.encode(7, body, golden("pack.md", "bundle")) == data
-    read = log.decode(data, 7, "here")
+    assert log_record.encode(7, body, golden("pack.md", "bundle")) == data
+    read = log_record.decode(data, 7, EPOCH, "here")
     assert read.record == body
     assert read.inline == golden("pack.md", "bundle")
     assert data[read.inline_offset :] == read.inline
@@ -75,7 +76,7 @@ def test_a_log_record() -> None:
 
 def test_the_fields_of_a_log_record_are_on_the_page() -> None:
     text = (PAGES / "log.md").read_text()
-    fields = [field.name for field in msgspec.structs.fields(log.LogRecord)]
+    fields = [field.name for field in msgspec.structs.fields(log_record.LogRecord)]
     assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][-len(fields) :] == fields
 
 
@@ -93,9 +94,10 @@ def test_the_tables_of_the_index_are_on_the_page() -> None:
 
 
 def test_inline_bytes_stand_for_a_pack() -> None:
-    assert inline_pack(258) == bytes(8) + struct.pack(">Q", 258)
-    assert inline_number(inline_pack(258)) == 258
-    assert inline_number(PACK) is None
+    assert inline_pack(EPOCH, 258) == b"\xff" + EPOCH + struct.pack(">Q", 258)
+    assert inline_record(inline_pack(EPOCH, 258)) == InlineRecord(EPOCH, 258)
+    assert inline_record(PACK) is None
+    assert inline_record(PackId.new()) is None
 
 
 def test_the_facts_of_a_store(tmp_path: object) -> None:
@@ -112,7 +114,10 @@ def test_the_facts_of_a_store(tmp_path: object) -> None:
 
 def test_names_of_files() -> None:
     layout = Layout("/s")
-    assert layout.record(42) == "/s/log/0000000000000042.rec"
+    assert layout.record(EPOCH, 42) == "/s/log/a0a1a2a3a4a5a6/0000000000000042.rec"
+    assert layout.segment(EPOCH, 1042) == "/s/segments/0000000000001042-a0a1a2a3a4a5a6.seg"
+    assert epoch_named("a0a1a2a3a4a5a6") == EPOCH
+    assert segment_named("0000000000001042-a0a1a2a3a4a5a6.seg") == (1042, EPOCH)
     assert layout.pack(PACK) == "/s/packs/00/000102030405060708090a0b0c0d0e0f.pack"
     assert record_number("0000000000000042.rec") == 42
     assert pack_named(f"{PACK}.pack") == PACK
@@ -124,6 +129,13 @@ def test_names_of_files() -> None:
         ".x.tmp",
         "",
         "x.pack",
+        "0000000000001042.seg",
+        "0000000000001042-A0A1A2A3A4A5A6.seg",
+        "0000000000001042-a0a1a2a3a4a5.seg",
+        "a0a1a2a3a4a5a6a7",
+        "A0A1A2A3A4A5A6",
     ]
     assert [record_number(name) for name in strangers] == [None] * len(strangers)
     assert [pack_named(name) for name in strangers] == [None] * len(strangers)
+    assert [segment_named(name) for name in strangers] == [None] * len(strangers)
+    assert [epoch_named(name) for name in strangers] == [None] * len(strangers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import contextlib
 import os
 import signal
 import subprocess
@@ -78,6 +79,15 @@ def test_refs_reach_into_any_store(tmp_path: Path) -> None:
     assert (there.lines[0].split()[-1], told.lines[0].split()[-1]) == ("a", "b")
 
 
+def open_files(process: int) -> list[str]:
+    """What a process has open, but for what it closes just now."""
+    found = []
+    for fd in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(fd))
+    return found
+
+
 def test_an_interrupt_is_quiet(tmp_path: Path, history: Store) -> None:
     (tmp_path / "any").touch()
     running = subprocess.Popen(
@@ -89,8 +99,7 @@ def test_an_interrupt_is_quiet(tmp_path: Path, history: Store) -> None:
         text=True,
     )
     # The program waits for its configuration once it has opened the pipe for itself.
-    opened = Path(f"/proc/{running.pid}/fd")
-    while [os.readlink(fd) for fd in opened.iterdir()].count(os.readlink(opened / "0")) < 2:
+    while open_files(running.pid).count(os.readlink(f"/proc/{running.pid}/fd/0")) < 2:
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate()

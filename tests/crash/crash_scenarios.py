@@ -18,6 +18,7 @@ from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.fs.disk import Disk
 from deltackpt.history.repository import Repository
+from deltackpt.maintenance import archive, gc
 
 ONE_THREAD = Options(threads=1, cache_bytes=1 << 20)
 AN_HOUR_AGO = 3601.0
@@ -145,6 +146,21 @@ def _gc_that_copies(life: Life) -> None:
     life.commit({"kept": kept, "lost": noise(6, 38_000)})
 
 
+def _gc_that_archives(life: Life) -> None:
+    for step in range(3):
+        life.commit(small(step), step=step)
+    life.commit(small(9), branch="dev")
+    life.delete_branch("dev")
+    life.gc()
+    life.commit(small(4), step=4)
+    life.gc()
+
+
+def _archive_without_gc(life: Life) -> None:
+    for step in range(7):
+        life.commit(small(step), step=step)
+
+
 SCENARIOS: dict[str, Callable[[Life], None]] = {
     "init": lambda life: None,
     "first commit": _first_commit,
@@ -155,18 +171,26 @@ SCENARIOS: dict[str, Callable[[Life], None]] = {
     "tags": _tags,
     "gc of a branch": _gc_of_a_branch,
     "gc that copies": _gc_that_copies,
+    "gc that archives": _gc_that_archives,
+    "archive without gc": _archive_without_gc,
 }
 
 
 @contextmanager
 def small_files() -> Iterator[None]:
-    """Within the block, packs begin at 8 KB and close at 40 KB, so that small states take the way of large ones."""
+    """Within the block, packs begin at 8 KB and close at 40 KB, so that small states take the way of large ones.
+
+    The log's epochs are a few records long.
+    """
     saved = Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__
+    epochs = gc.EPOCH_RECORDS, archive.EPOCH_RECORDS_WITHOUT_GC
     Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__ = (8_000,), (40_000,)
+    gc.EPOCH_RECORDS, archive.EPOCH_RECORDS_WITHOUT_GC = 4, 6
     try:
         yield
     finally:
         Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__ = saved
+        gc.EPOCH_RECORDS, archive.EPOCH_RECORDS_WITHOUT_GC = epochs
 
 
 def recorded(scenario: str, root: str, disk: type[RecordingDisk] = RecordingDisk) -> RecordingDisk:

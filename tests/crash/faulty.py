@@ -10,9 +10,22 @@ from dataclasses import dataclass
 
 from deltackpt.fs.disk import Buffer, Disk, storage_errors
 
-CALLS = (
-    "create write sync close sync_directory rename link unlink make_directory open size names read_at".split()  # noqa: SIM905
-)
+CALLS = [
+    "create",
+    "write",
+    "sync",
+    "close",
+    "sync_directory",
+    "rename",
+    "link",
+    "unlink",
+    "make_directory",
+    "remove_directory",
+    "open",
+    "size",
+    "names",
+    "read_at",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,10 @@ class FaultyDisk(Disk):
     def make_directory(self, path: str) -> None:
         self._called("make_directory", path)
         super().make_directory(path)
+
+    def remove_directory(self, path: str) -> None:
+        self._called("remove_directory", path)
+        super().remove_directory(path)
 
     def open(self, path: str) -> int:
         self._called("open", path)

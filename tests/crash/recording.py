@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice, product
+from typing import Any
 
 from deltackpt.fs.disk import Buffer, Disk
 
@@ -76,7 +77,8 @@ class RecordingDisk(Disk):
         self.steps: list[Step] = []
         self._files: dict[int, int] = {}
         self._names: dict[str, int] = {}
-        self._folders: set[str] = {root}
+        # Folders by their paths; one that was renamed goes on by the path that it had first.
+        self._folders: dict[str, str] = {root: root}
         self._numbers = count(1)
 
     def acknowledge(self, state: object) -> None:
@@ -103,12 +105,15 @@ class RecordingDisk(Disk):
 
     def sync_directory(self, path: str) -> None:
         super().sync_directory(path)
-        self.steps.append(FolderSynced(path))
+        self.steps.append(FolderSynced(self._folders.get(path, path)))
 
     def rename(self, source: str, target: str) -> None:
         super().rename(source, target)
-        self._names[target] = self._names.pop(source)
-        self._named(target, self._names[target])
+        known: dict[str, Any] = self._folders if source in self._folders else self._names
+        known[target] = known.pop(source)
+        for path in [path for path in self._names if path.startswith(f"{source}/")]:
+            self._names[target + path.removeprefix(source)] = self._names.pop(path)
+        self._named(target, known[target])
         self._named(source, None)
 
     def link(self, source: str, target: str) -> None:
@@ -124,11 +129,17 @@ class RecordingDisk(Disk):
     def make_directory(self, path: str) -> None:
         super().make_directory(path)
         if path not in self._folders:
-            self._folders.add(path)
+            self._folders[path] = path
             self._named(path, path)
 
+    def remove_directory(self, path: str) -> None:
+        super().remove_directory(path)
+        if self._folders.pop(path, None) is not None:
+            self._named(path, None)
+
     def _named(self, path: str, target: int | str | None) -> None:
-        self.steps.append(Named(os.path.dirname(path), os.path.basename(path), target))
+        folder, name = os.path.split(path)
+        self.steps.append(Named(self._folders.get(folder, folder), name, target))
 
 
 @dataclass(slots=True)
@@ -197,14 +208,14 @@ class Volume:
 
     def _tree(self, names: Mapping[str, Mapping[str, int | str]], data: Mapping[int, bytes]) -> Tree:
         tree: dict[str, bytes | None] = {}
-        pending = [self.root]
+        pending = [(self.root, self.root)]
         while pending:
-            folder = pending.pop()
+            place, folder = pending.pop()
             for name, target in names.get(folder, {}).items():
-                path = os.path.join(folder, name)
+                path = os.path.join(place, name)
                 if isinstance(target, str):
                     tree[os.path.relpath(path, self.root)] = None
-                    pending.append(target)
+                    pending.append((path, target))
                 else:
                     content = data.get(target, self.files.get(target, b""))
                     tree[os.path.relpath(path, self.root)] = content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -50,7 +51,7 @@ def survive(folder: str, scenario: str, *, bound: int, tears: int, limit: int) -
     return total, len(tried)
 
 
-# How many crash states each scenario has at least: more than 20,000 in all.
+# How many crash states each scenario has at least: more than 50,000 in all.
 LEAST = {
     "init": 120,
     "first commit": 400,
@@ -61,6 +62,8 @@ LEAST = {
     "tags": 380,
     "gc of a branch": 1_100,
     "gc that copies": 10_000,
+    "gc that archives": 15_000,
+    "archive without gc": 18_000,
 }
 
 
@@ -93,6 +96,21 @@ class NoFolderSynced(RecordingDisk):
         """No name reaches the disk."""
 
 
+def without_syncing(kind: str) -> type[RecordingDisk]:
+    """A disk that forgets to sync what ``kind`` of file or folder matches, and nothing else."""
+
+    class Forgetful(RecordingDisk):
+        def sync(self, fd: int, path: str) -> None:
+            if not re.search(kind, path):
+                super().sync(fd, path)
+
+        def sync_directory(self, path: str) -> None:
+            if not re.search(kind, path):
+                super().sync_directory(path)
+
+    return Forgetful
+
+
 class LinkedBeforeSynced(RecordingDisk):
     """Gives a record its number first and syncs it second."""
 
@@ -118,16 +136,41 @@ class AcknowledgedEarly(RecordingDisk):
 
 @pytest.mark.parametrize("disk", [NothingSynced, NoFolderSynced, LinkedBeforeSynced, AcknowledgedEarly])
 def test_a_careless_disk_is_found_out(folder: str, disk: type[RecordingDisk]) -> None:
-    life = recorded("first commit", os.path.join(folder, "life", "store"), disk)
+    assert not survives(folder, "first commit", disk)
+
+
+# Every sync of the protocol: what is synced, and a life in which it matters.
+SYNCS = {
+    "a pack": (r"\.pack$", "first commit"),
+    "a log record": (r"/log/\.[0-9a-f]+\.tmp$", "first commit"),
+    "a segment": (r"\.seg$", "gc that archives"),
+    "the folder of an epoch": (r"/log/[0-9a-f]{14}$", "first commit"),
+    "the shelves of packs": (r"/packs$", "first commit"),
+    "a shelf": (r"/packs/..$", "first commit"),
+    "the folder of epochs": (r"/log$", "gc that archives"),
+    "the folder of segments": (r"/segments$", "gc that archives"),
+    "the store": (r"/store$", "init"),
+}
+
+
+@pytest.mark.parametrize("what", SYNCS)
+def test_every_sync_is_needed(folder: str, what: str) -> None:
+    kind, scenario = SYNCS[what]
+    assert not survives(folder, scenario, without_syncing(kind))
+
+
+def survives(folder: str, scenario: str, disk: type[RecordingDisk]) -> bool:
+    """Whether all goes well after a crash at any moment of a life through ``disk``."""
+    life = recorded(scenario, os.path.join(folder, "life", "store"), disk)
     root = os.path.join(folder, "crashed")
-    bad = 0
-    for crash in sampled(distinct(crashes(life.root, life.steps, 100, 2))[1], 150):
+    found = distinct(crashes(life.root, life.steps, 100, 2))[1]
+    for crash in sampled(found, 400):
         lay_out(crash.tree, root)
         try:
             check(crash, root, onwards=False)
         except Exception:  # noqa: BLE001 - whatever went wrong, the crash was not survived
-            bad += 1
-    assert bad > 0
+            return False
+    return True
 
 
 def test_the_states_before_and_after_are_told_apart(folder: str) -> None:

@@ -45,7 +45,7 @@ def deadly(name):
         return method(self, *arguments)
     setattr(Deadly, name, call)
 
-for name in "create write sync close sync_directory rename link unlink make_directory".split():
+for name in "create write sync close sync_directory rename link unlink make_directory remove_directory".split():
     deadly(name)
 
 def live(first, calls):
@@ -131,7 +131,7 @@ def kill_often(path: str, times: int, seed: int) -> int:
     with nursery(path) as process:
         for kill in range(times):
             # Half of them at a call of the disk, half at any moment.
-            calls = chance.randrange(1, 120) if kill % 2 else 0
+            calls = chance.randrange(1, 200) if kill % 2 else 0
             acknowledged |= killed(process, newest + 1, calls, chance.uniform(0.0, 0.1))
             newest = check(path, acknowledged, index=kill % 3 != 0, data=kill % 6 == 0)
     return len(acknowledged)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disks import InterruptedDisk, opened, packs, truth
+from disks import InterruptedDisk, opened, packs, tables_of, truth
 
 from deltackpt import Store
 from deltackpt.chunkstore.reader import ChunkNotFoundError
@@ -304,8 +304,7 @@ def test_gc_does_not_trust_the_index(store: Store) -> None:
     """An index that has lost a branch hides a commit from everyone but gc."""
     store.commit({"w": noise(1)})
     store.commit({"w": noise(2)}, branch="hidden")
-    index = store._repository.chunks.index
-    with index.updating() as update, update.environment.writing() as tables:
+    with tables_of(store) as tables:
         tables.delete(b"refs", b"heads/hidden")
     assert "hidden" not in store.branches()
     assert store.gc().empty

@@ -17,7 +17,7 @@ from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.commit.commit import BranchMovedError
 from deltackpt.errors import DeltackptError, LockedError, NotFoundError
-from deltackpt.maintenance import gc
+from deltackpt.maintenance import archive, gc
 
 ONE_THREAD = Options(threads=1)
 State = dict[str, np.ndarray]
@@ -25,7 +25,9 @@ State = dict[str, np.ndarray]
 
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packs begin at 8 KB and close at 40 KB, so that small states take the way of large ones."""
+    """Packs begin at 8 KB and close at 40 KB, so that small states take the way of large ones; epochs are short."""
+    monkeypatch.setattr(gc, "EPOCH_RECORDS", 5)
+    monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 7)
     monkeypatch.setattr(Transaction.__init__, "__defaults__", (8_000,))
     monkeypatch.setattr(PackWriter.__init__, "__defaults__", (40_000,))
 
@@ -153,8 +155,15 @@ def two_collectors(ledger: Ledger) -> dict[str, Actor]:
     }
 
 
+def archivers(ledger: Ledger) -> dict[str, Actor]:
+    """Small commits, so that the log grows: every few records some writer archives what the others stand on."""
+    small = [{"n": noise(number, 300)} for number in range(4)]
+    return {name: ledger.writer(name, small) for name in "abc"} | {"gc": collector(1)}
+
+
 CASES: dict[str, Callable[[Ledger], dict[str, Actor]]] = {
-    case.__name__: case for case in (different_branches, one_branch, one_branch_rebased, writer_and_gc, two_collectors)
+    case.__name__: case
+    for case in (different_branches, one_branch, one_branch_rebased, writer_and_gc, two_collectors, archivers)
 }
 
 
@@ -164,7 +173,7 @@ def play(prepared: str, case: str, seed: int) -> tuple[Ledger, dict[str, BaseExc
     shutil.copytree(prepared, root)
     ledger = Ledger()
     failures, steps = run(root, CASES[case](ledger), seed)
-    expected = (LockedError,) if case in ("writer_and_gc", "two_collectors") else ()
+    expected = (LockedError,) if case in ("writer_and_gc", "two_collectors", "archivers") else ()
     for name, failure in failures.items():
         if not isinstance(failure, (*expected, NotFoundError) if name == "reader" else expected):
             raise AssertionError(f"schedule {seed} of {case}: {name} failed") from failure

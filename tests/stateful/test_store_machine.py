@@ -18,6 +18,7 @@ from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.commit.commit import BranchMovedError
 from deltackpt.errors import InvalidInputError, NotFoundError
+from deltackpt.maintenance import archive, gc
 
 ONE_THREAD = Options(threads=1, cache_bytes=1 << 20)
 BRANCHES = ["main", "dev", "exp"]
@@ -206,7 +207,9 @@ class StoreMachine(RuleBasedStateMachine):
 
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packs begin at 8 KB and close at 100 KB, so that small states take the way of large ones."""
+    """Packs begin at 8 KB and close at 100 KB, so that small states take the way of large ones; epochs are short."""
+    monkeypatch.setattr(gc, "EPOCH_RECORDS", 6)
+    monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 9)
     monkeypatch.setattr(Transaction.__init__, "__defaults__", (8_000,))
     monkeypatch.setattr(PackWriter.__init__, "__defaults__", (100_000,))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from disks import damage, files, packs, truth
+from disks import damage, files, log_file, packs, truth
 from skeleton_round_trip import assert_same
 
 from deltackpt import CorruptError, DeltackptError, FormatError, StorageError, Store
@@ -82,20 +82,24 @@ def test_a_lost_pack_costs_its_own_commits_only(store: Store) -> None:
 def test_a_lost_log_record_is_named(store: Store) -> None:
     for step in range(1, 4):
         store.commit(state(step), step=step)
-    lost = Path(store.path, "log", f"{2:016d}.rec")
+    lost = log_file(store, 2)
     lost.unlink()
-    with pytest.raises(CorruptError) as caught:
-        Store(store.path)
-    assert str(caught.value) == (
+    named = (
         f"log record 2 ({lost}): missing, though record 3 exists; "
         "commits before it are intact, restore this file from a copy of the store"
     )
+    # The index knows what it said; it could not be built again.
+    assert [problem.what for problem in Store(store.path).verify().problems] == [named]
+    shutil.rmtree(store.index_path)
+    with pytest.raises(CorruptError) as caught:
+        Store(store.path)
+    assert str(caught.value) == named
 
 
 def test_a_damaged_log_record_is_named(store: Store) -> None:
     for step in range(1, 4):
         store.commit(state(step), step=step)
-    damaged = Path(store.path, "log", f"{3:016d}.rec")
+    damaged = log_file(store, 3)
     damage(damaged)
     shutil.rmtree(store.index_path)
     with pytest.raises(CorruptError, match=r"^log record 3 \(.*\): checksum does not match; commits before it"):

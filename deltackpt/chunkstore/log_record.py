@@ -1,0 +1,183 @@
+"""A record of the log, and the bytes it has in a file.
+
+envelope  magic 8, record number u64, body length u64, inline length u64, xxh3-64 of all the rest
+body      msgpack of LogRecord
+inline    pack records (see record.py) of a commit too small to deserve a pack
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import msgspec
+import xxhash
+
+from deltackpt.errors import CorruptError, LimitError, UnsupportedError
+from deltackpt.ids import EpochId
+
+MAGIC = b"DCKPLOG\x00"
+_ENVELOPE = struct.Struct("<8sQQQQ")
+ENVELOPE_SIZE = _ENVELOPE.size
+MAX_RECORD_BYTES = 1 << 28
+
+
+class LogCorruptError(CorruptError):
+    """A log record is missing or damaged. The refs before it are intact."""
+
+
+class RefMove(msgspec.Struct, frozen=True, array_like=True):
+    """A ref changes from ``old`` to ``new`` (commit ids); None stands for absent."""
+
+    name: str
+    old: bytes | None
+    new: bytes | None
+
+
+class PackAdded(msgspec.Struct, frozen=True, array_like=True):
+    """A pack that becomes part of the store: its id, file size and number of records."""
+
+    id: bytes
+    size: int
+    records: int
+
+
+class CommitAdded(msgspec.Struct, frozen=True, array_like=True):
+    """A commit object and the bytes that storing it added to the store."""
+
+    data: bytes
+    stored_bytes: int
+
+
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """A commit, or with ``part`` one part of it."""
+
+    commit: bytes
+    part: str | None = None
+
+
+class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One publish: everything that it changes, at once.
+
+    ``write_id`` is random and tells a writer whether the record under a number is its own. ``time_ns`` is for
+    people; order is the record's number. A *duplicate* chunk was in the store already, so the copy that comes with
+    this record is never used. A *condemned* pack may still be read and revived; a *gone* one will be unlinked and
+    never comes back; an *orphan* is an unpublished pack that no one may publish any more. A *forgotten* chunk lies in
+    a pack that stays, but was garbage and a base of it has gone; a *dropped* commit was reachable from no ref.
+    A *deleted* commit or part is hidden and comes back when *undeleted*, until a gc has *purged* its contents.
+    A record that is *sealed* is the last of its epoch, and says which is the next.
+    """
+
+    write_id: bytes
+    time_ns: int
+    operation: str
+    actor: str = ""
+    refs: tuple[RefMove, ...] = ()
+    commits: tuple[CommitAdded, ...] = ()
+    packs: tuple[PackAdded, ...] = ()
+    duplicates: tuple[bytes, ...] = ()
+    revived: tuple[bytes, ...] = ()
+    condemned: tuple[bytes, ...] = ()
+    gone: tuple[bytes, ...] = ()
+    orphans: tuple[bytes, ...] = ()
+    forgotten: tuple[bytes, ...] = ()
+    dropped: tuple[bytes, ...] = ()
+    deleted: tuple[Piece, ...] = ()
+    undeleted: tuple[Piece, ...] = ()
+    purged: tuple[Piece, ...] = ()
+    sealed: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the log: the number of the last record known, and the epoch in which the next one stands."""
+
+    number: int
+    epoch: EpochId
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A record as it stands in the log. ``inline_offset`` is where its inline bytes begin in the file.
+
+    A record that was archived has no inline bytes any more: a gc moved them to packs.
+    """
+
+    number: int
+    epoch: EpochId
+    record: LogRecord
+    inline: bytes
+    inline_offset: int
+
+    @property
+    def position(self) -> Position:
+        """The place after this record."""
+        return Position(self.number, EpochId(self.record.sealed) if self.record.sealed else self.epoch)
+
+
+# Identities are bytes with a face of their own, which msgpack does not know.
+_encoder = msgspec.msgpack.Encoder(enc_hook=bytes)
+_decoder = msgspec.msgpack.Decoder(LogRecord)
+
+
+def encode(number: int, record: LogRecord, inline: bytes = b"") -> bytes:
+    """The whole file of a record; LimitError when it is too large."""
+    body = _encoder.encode(record)
+    counts = struct.pack("<QQQ", number, len(body), len(inline))
+    checksum = xxhash.xxh3_64_intdigest(b"".join((counts, body, inline)))
+    data = b"".join((MAGIC, counts, checksum.to_bytes(8, "little"), body, inline))
+    if len(data) > MAX_RECORD_BYTES:
+        raise LimitError(
+            f"a log record of {len(data)} bytes is more than the {MAX_RECORD_BYTES} allowed; commit less at once"
+        )
+    return data
+
+
+def decode(data: bytes, number: int, epoch: EpochId, path: str) -> Published:
+    """A record from its file; LogCorruptError when it is damaged, UnsupportedError when it is newer."""
+    published, size = _decode_at(memoryview(data), 0, number, epoch, path)
+    if size != len(data):
+        raise damaged(number, path, "its envelope is wrong")
+    return published
+
+
+def decode_segment(data: bytes, last: int, epoch: EpochId, path: str) -> list[Published]:
+    """The records of an archived epoch, which ends with ``last``. Errors as in :func:`decode`."""
+    view, at, found = memoryview(data), 0, []
+    number = _ENVELOPE.unpack_from(data)[1] if len(data) >= ENVELOPE_SIZE else last
+    while number <= last:
+        published, size = _decode_at(view, at, number, epoch, path)
+        found.append(published)
+        at, number = at + size, number + 1
+    if at != len(view) or not found or not found[-1].record.sealed:
+        raise damaged(last, path, "the segment does not end with it")
+    return found
+
+
+def _decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str) -> tuple[Published, int]:
+    """The record at byte ``at``, and how many bytes it takes."""
+    if len(view) - at < ENVELOPE_SIZE:
+        raise damaged(number, path, f"cut short at {len(view) - at} bytes")
+    magic, claimed, body_length, inline_length, checksum = _ENVELOPE.unpack_from(view, at)
+    if magic[:7] == MAGIC[:7] and magic != MAGIC:
+        raise UnsupportedError(f"log record {number} ({path}) is of a newer format; upgrade deltackpt")
+    size = ENVELOPE_SIZE + body_length + inline_length
+    if magic != MAGIC or claimed != number or size > len(view) - at:
+        raise damaged(number, path, "its envelope is wrong")
+    digest = xxhash.xxh3_64(view[at + 8 : at + 32])
+    digest.update(view[at + ENVELOPE_SIZE : at + size])
+    if digest.intdigest() != checksum:
+        raise damaged(number, path, "checksum does not match")
+    inline_offset = ENVELOPE_SIZE + body_length
+    try:
+        record = _decoder.decode(view[at + ENVELOPE_SIZE : at + inline_offset])
+    except msgspec.ValidationError as error:
+        raise UnsupportedError(f"log record {number} ({path}) holds what this release does not know: {error}") from None
+    return Published(number, epoch, record, bytes(view[at + inline_offset : at + size]), inline_offset), size
+
+
+def damaged(number: int, path: str, reason: str) -> LogCorruptError:
+    return LogCorruptError(
+        f"log record {number} ({path}): {reason}; commits before it are intact,"
+        " restore this file from a copy of the store"
+    )

@@ -1,0 +1,221 @@
+"""A long history is a few files: epochs are sealed, what travelled inline moves to packs, records go to segments."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from disks import InterruptedDisk, damage, files, opened, packs
+
+from deltackpt import Store
+from deltackpt.chunkstore.log import Log
+from deltackpt.chunkstore.log_record import LogCorruptError
+from deltackpt.maintenance import archive, gc
+
+
+@pytest.fixture(autouse=True)
+def short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc, "EPOCH_RECORDS", 10)
+    monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 25)
+
+
+def state(value: int) -> dict[str, np.ndarray]:
+    return {"w": np.random.default_rng(value).integers(0, 256, 700, dtype=np.uint8), "n": np.array([value])}
+
+
+def committed(store: Store, steps: Iterator[int] | range) -> None:
+    for step in steps:
+        store.commit(state(step), step=step)
+
+
+def is_whole(store: Store, steps: int) -> bool:
+    """Whether every step loads, also with an index built anew, and all bytes verify."""
+    for _ in range(2):
+        assert [commit.step for commit in store.log("main")] == list(reversed(range(steps)))
+        for step in range(steps):
+            loaded = store.load(f"step:{step}")
+            assert np.array_equal(loaded["w"], state(step)["w"])
+            assert np.array_equal(loaded["n"], [step])
+        assert store.verify(data=True).problems == []
+        store._repository.chunks.rebuild()
+    return True
+
+
+def in_folders(store: Store) -> list[int]:
+    return sorted(int(path.stem) for path in Path(store.path, "log").glob("*/*.rec"))
+
+
+def segments(store: Store) -> list[Path]:
+    return sorted(Path(store.path, "segments").iterdir())
+
+
+def test_a_gc_archives_what_has_grown_long(store: Store) -> None:
+    committed(store, range(9))
+    assert store.gc().archived == ()
+    assert len(in_folders(store)) == 9
+    committed(store, range(9, 12))
+    plan = store.gc(dry_run=True)
+    assert plan.seals
+    assert len(plan.archived) == 1
+    done = store.gc()
+    assert (done.freed_bytes, done.removed_bytes, done.written_bytes) == (
+        plan.freed_bytes,
+        plan.removed_bytes,
+        plan.written_bytes,
+    )
+    assert [int(path.name[:16]) for path in segments(store)] == [13]
+    assert in_folders(store) == [14, 15]
+    assert len(packs(store)) == 1
+    assert len(os.listdir(os.path.join(store.path, "log"))) == 1
+    assert os.listdir(os.path.join(store.path, "tmp")) == []
+    assert is_whole(store, 12)
+
+
+def test_the_plan_counts_every_byte(store: Store) -> None:
+    committed(store, range(12))
+    for step in (3, 5, 8):
+        store.delete(f"step:{step}")
+    before = files(store.path)
+    plan = store.gc()
+
+    def size(found: dict[str, bytes]) -> int:
+        return sum(len(data) for name, data in found.items() if name.startswith(("packs/", "log/", "segments/")))
+
+    after = files(store.path)
+    own = sum(len(data) for name, data in after.items() if name.startswith("log/"))
+    # The records of the gc itself, the seal among them, are not in its plan.
+    assert 0 <= size(after) - own - (size(before) - plan.freed_bytes) < 200
+
+
+def test_without_any_gc_commits_archive_by_themselves(store: Store) -> None:
+    committed(store, range(80))
+    assert len(segments(store)) == 3
+    assert len(in_folders(store)) < 30
+    assert is_whole(store, 80)
+
+
+def test_a_gc_leaves_behind_what_is_dead_inline(store: Store) -> None:
+    committed(store, range(12))
+    store.commit({"dead": np.random.default_rng(99).integers(0, 256, 60_000, dtype=np.uint8)}, branch="dead")
+    store.delete_branch("dead")
+    store.gc()
+    assert sum(path.stat().st_size for path in packs(store)) < 30_000
+    assert is_whole(store, 12)
+
+
+def test_dead_bytes_inline_are_worth_an_epoch_of_their_own(store: Store) -> None:
+    store.commit({"dead": np.random.default_rng(99).integers(0, 256, 150_000, dtype=np.uint8)}, branch="dead")
+    store.delete_branch("dead")
+    store.commit(state(0), step=0)
+    plan = store.gc()
+    assert plan.freed_bytes > 140_000
+    assert store.gc().empty
+    assert is_whole(store, 1)
+
+
+def test_the_oplog_reaches_back_before_archives_and_undo_too(store: Store) -> None:
+    committed(store, range(12))
+    store.tag("kept", "step:3")
+    store.delete_tag("kept")
+    number = next(operation.number for operation in store.oplog())
+    committed(store, range(12, 24))
+    store.gc()
+    operations = list(store.oplog())
+    assert [operation.number for operation in operations] == list(range(len(operations), 0, -1))
+    store.undo(number)
+    assert store.tags()["kept"].step == 3
+
+
+def test_a_handle_that_slept_finds_its_way(store: Store) -> None:
+    committed(store, range(5))
+    sleeper = Store(store.path)
+    assert sleeper.resolve("main").step == 4
+    shutil.copytree(store.index_path, f"{store.index_path}.then")
+    committed(store, range(5, 60))
+    # Its index is as far back as it is itself.
+    shutil.rmtree(store.index_path)
+    os.rename(f"{store.index_path}.then", store.index_path)
+    sleeper.commit(state(60), step=60)
+    assert is_whole_up_to(sleeper, 61)
+
+
+def is_whole_up_to(store: Store, steps: int) -> bool:
+    return is_whole(store, steps) and Store(store.path).resolve("main").step == steps - 1
+
+
+def test_a_writer_that_is_overtaken_by_archives_publishes_after_them(store: Store) -> None:
+    """The number that it meant to take is in a segment by then, and its folder is gone."""
+    committed(store, range(5))
+
+    def meanwhile() -> None:
+        other = Store(store.path)
+        committed(other, range(5, 40))
+        other.gc()
+
+    writer = opened(store.path, InterruptedDisk(meanwhile))
+    made = writer.commit({"mine": np.arange(9)}, branch="side")
+    assert writer.resolve("side").id == made.id
+    assert np.array_equal(writer.load("side")["mine"], np.arange(9))
+    assert is_whole(store, 40)
+
+
+def test_an_epoch_that_stands_in_both_places_is_taken_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a crash leaves it between the two steps."""
+    committed(store, range(12))
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Log, "retire", lambda self, epoch: None)
+        store.gc()
+    assert len(segments(store)) == 1
+    assert in_folders(store) == list(range(1, 16))
+    assert is_whole(store, 12)
+    store.gc()
+    assert in_folders(store) == [14, 15]
+    assert is_whole(store, 12)
+
+
+def test_a_retired_folder_that_was_left_is_swept(store: Store) -> None:
+    committed(store, range(12))
+    (folder,) = Path(store.path, "log").iterdir()
+    store.gc()
+    left = Path(store.path, "tmp", f"{folder.name}.retired")
+    left.mkdir()
+    (left / "0000000000000001.rec").write_bytes(b"left")
+    assert store.gc(dry_run=True).removed_bytes == 4
+    store.gc()
+    assert not left.exists()
+
+
+def test_a_damaged_segment_is_named(store: Store) -> None:
+    committed(store, range(12))
+    store.gc()
+    (segment,) = segments(store)
+    data = segment.read_bytes()
+    for at in range(0, len(data), 997):
+        damage(segment, at)
+        assert not store.verify().ok
+        shutil.rmtree(store.index_path)
+        with pytest.raises(LogCorruptError, match=str(segment)):
+            Store(store.path)
+        segment.write_bytes(data)
+        assert Store(store.path).resolve("main").step == 11
+    shutil.rmtree(store.index_path)
+    for length in (0, 39, len(data) // 2, len(data) - 1):
+        segment.write_bytes(data[:length])
+        with pytest.raises(LogCorruptError, match=str(segment)):
+            Store(store.path)
+    segment.write_bytes(data)
+    assert is_whole(store, 12)
+
+
+def test_a_lost_segment_is_named(store: Store) -> None:
+    committed(store, range(12))
+    store.gc()
+    (segment,) = segments(store)
+    segment.unlink()
+    shutil.rmtree(store.index_path)
+    with pytest.raises(LogCorruptError, match="its folder is missing, and no segment holds it"):
+        Store(store.path)
