@@ -5,12 +5,12 @@ from __future__ import annotations
 from deltackpt.errors import UnsupportedError
 from deltackpt.formats.dcp import read_shard
 from deltackpt.formats.npy import is_npz, read_npz
-from deltackpt.formats.pytorch import Records, read_saved_file
+from deltackpt.formats.pytorch import Entries, read_saved_file
 from deltackpt.formats.reading import Reading
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.wording import complaint, quoted
 from deltackpt.formats.zips import read_archive
-from deltackpt.formats.zips.records import LOCAL_MAGIC
+from deltackpt.formats.zips.headers import LOCAL_MAGIC
 
 
 def recognises(head: bytes) -> bool:
@@ -22,9 +22,9 @@ def read(file: SourceFile) -> Reading:
     archive = read_archive(file, file.size)
     if archive.start > 0:
         return read_shard(file)
-    records = Records.of(archive)
-    if records is not None:
-        return read_saved_file(file, records)
+    entries = Entries.of(archive)
+    if entries is not None:
+        return read_saved_file(file, entries)
     if is_npz(archive):
         return read_npz(file, archive)
     first = quoted(archive.entries[0].name) if archive.entries else "an empty archive"

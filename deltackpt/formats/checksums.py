@@ -15,7 +15,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """The CRC-32 that the file gives for ``length`` bytes at ``offset``, those of the record ``name``."""
+    """The CRC-32 that the file gives for ``length`` bytes at ``offset``, those of the entry ``name``."""
 
     name: str
     offset: int

@@ -20,6 +20,7 @@ from deltackpt.errors import FormatError
 from deltackpt.formats.checksums import first_mismatch
 from deltackpt.formats.file_tensor import FileTensor
 from deltackpt.formats.sniff import read
+from deltackpt.formats.source_file import open_source
 from deltackpt.formats.spans import Literal
 from deltackpt.tensor.dtype import DTYPES
 
@@ -220,7 +221,7 @@ def test_what_a_big_endian_host_saved_stays_bytes(dtype: torch.dtype) -> None:
     at = raw.index(b"little")
     swapped = raw[:at] + b"big" + raw[at + 3 :]
     assert reading_of(swapped).warning is not None
-    # A record of the other length, as PyTorch would write it.
+    # An entry of the other length, as PyTorch would write it.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "byteorder", "big")
         raw = saved({"w": torch.ones(4, dtype=dtype)})
@@ -308,6 +309,19 @@ def test_a_large_file_costs_its_pickle_only(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setattr(type(file), "read", lambda f, at, n: amounts.append(n) or whole(f, at, n))
         read(file)
     assert sum(amounts) < 4096
+
+
+def test_sizes_beyond_32_bits_are_read(tmp_path: Path) -> None:
+    # Written without data: the file is a hole of the full size.
+    with torch.serialization.skip_data():
+        torch.save({"a": torch.empty(5 << 30, dtype=torch.uint8), "b": torch.empty(3)}, path := tmp_path / "big.pt")
+    with open_source(str(path)) as file:
+        reading = read(file)
+    assert reading.warning is None
+    assert [(span.name, span.length, span.offset > 1 << 32) for span in tensors(reading)] == [
+        ("a", 5 << 30, False),
+        ("b", 12, True),
+    ]
 
 
 def test_a_saved_file_is_the_same_in_a_process_without_torch(tmp_path: Path) -> None:

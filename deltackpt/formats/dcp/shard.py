@@ -13,7 +13,7 @@ from deltackpt.errors import FormatError, LimitError, UnsupportedError
 from deltackpt.formats.checksums import Checksum
 from deltackpt.formats.dcp.metadata import Item
 from deltackpt.formats.pickles.paths import Step
-from deltackpt.formats.pytorch import Namer, Records, read_saved
+from deltackpt.formats.pytorch import Entries, Namer, read_saved
 from deltackpt.formats.reading import Reading
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan, with_literals
@@ -47,12 +47,12 @@ class _Collected:
         self.warning = self.warning or error.with_traceback(None)
 
     def add(self, found: _Named) -> None:
-        records = Records.of(found.archive)
-        if records is None:
+        entries = Entries.of(found.archive)
+        if entries is None:
             text = complaint(self._file.name, "an archive", found.archive.start, "one of torch.save", "another")
             self.warn(UnsupportedError(text))
             return
-        saved = read_saved(self._file, records, self._namer, Step(None, found.name))
+        saved = read_saved(self._file, entries, self._namer, Step(None, found.name))
         self._tensors += saved.tensors
         self._checksums += saved.checksums
         if saved.warning is not None:

@@ -57,7 +57,7 @@ def build(target: Node, state: Node, budget: Budget, complain: Callable[[MisfitE
             case NumpyDtype():
                 build_dtype(target, state)
             case _:
-                raise MisfitError("an opcode", "an object that takes a state", _kind(target))
+                raise MisfitError
     except MisfitError as misfit:
         if misfit.what:
             complain(misfit)

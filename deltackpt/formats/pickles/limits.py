@@ -22,6 +22,9 @@ MAX_RANK = 64
 MAX_COUNT = (1 << 63) - 1
 """Elements of a tensor or a storage, and any extent, stride or offset: what a framework can address."""
 
+MAX_WALK_DEPTH = 10_000
+"""Containers within containers in which tensors are looked for."""
+
 MAX_STATE_DEPTH = 128
 """Containers within containers in a state that is offered as a tree."""
 

@@ -94,7 +94,7 @@ class _Machine:
             tape.at = at + 1
             opcode = data[at]
             if (literal := LITERALS.get(opcode)) is not None:
-                self.stack.push(literal(tape))
+                self.stack.top.append(literal(tape))
             elif (act := _ACTS.get(opcode)) is not None:
                 act(self)
             elif opcode == _STOP:
@@ -201,8 +201,8 @@ _ACTS: dict[int, Callable[[_Machine], object]] = {
     ord("l"): lambda m: m.stack.push(m.stack.since_mark()),
     ord("d"): lambda m: m.stack.push(Dict("dict", paired(m.stack.since_mark()))),
     0x91: lambda m: m.stack.push(Set(m.stack.since_mark(), frozen=True)),
-    ord("a"): lambda m: m.stack.append([m.stack.pop()]),
-    ord("e"): lambda m: m.stack.append(m.stack.since_mark()),
+    ord("a"): lambda m: m.stack.append(),
+    ord("e"): lambda m: m.stack.extend(m.stack.since_mark()),
     ord("s"): lambda m: m.stack.set_item(),
     ord("u"): lambda m: m.stack.set_items(m.stack.since_mark()),
     0x90: lambda m: m.stack.add_items(m.stack.since_mark()),

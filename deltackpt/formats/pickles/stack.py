@@ -52,7 +52,15 @@ class Stack:
         del self.top[-count:]
         self.push(items)
 
-    def append(self, items: list[Node]) -> None:
+    def append(self) -> None:
+        item = self.pop()
+        target = self.top[-1]
+        if type(target) is list:
+            target.append(item)
+        else:
+            self.extend([item])
+
+    def extend(self, items: list[Node]) -> None:
         match self.top[-1]:
             case list() as target:
                 target += items

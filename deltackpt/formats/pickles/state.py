@@ -120,16 +120,20 @@ def _unfit_size(root: Node) -> Iterator[Objection]:
     Depth and size of every node follow from those of its children, so each node is visited once, however often
     it is shared.
     """
-    sizes: dict[int, tuple[int, int]] = {}
+    too_deep = Objection(None, f"a value nested deeper than {MAX_STATE_DEPTH} levels")
+    measured: dict[int, tuple[int, int]] = {}
     open_nodes = [(root, iter(children(root)))]
     entered = {id(root)}
     while open_nodes:
         node, following = open_nodes[-1]
         for _, child in following:
-            if type(child) in LEAVES or id(child) in sizes:
+            if type(child) in LEAVES or id(child) in measured:
                 continue
             if id(child) in entered:
                 yield Objection(None, "a value that contains itself")
+                return
+            if len(open_nodes) > MAX_STATE_DEPTH:
+                yield too_deep
                 return
             entered.add(id(child))
             open_nodes.append((child, iter(children(child))))
@@ -137,18 +141,18 @@ def _unfit_size(root: Node) -> Iterator[Objection]:
         else:
             open_nodes.pop()
             entered.discard(id(node))
-            sizes[id(node)] = _measured(node, sizes)
-    depth, size = sizes[id(root)]
+            measured[id(node)] = _measure(node, measured)
+    depth, size = measured[id(root)]
     if depth > MAX_STATE_DEPTH:
-        yield Objection(None, f"a value nested deeper than {MAX_STATE_DEPTH} levels")
+        yield too_deep
     if size > MAX_STATE_NODES:
         yield Objection(None, f"more than {MAX_STATE_NODES} values")
 
 
-def _measured(node: Node, sizes: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """Depth and size of a node whose children are measured."""
+def _measure(node: Node, measured: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Depth and size of a node whose children are measured; the size stops growing when it is too large."""
     depth, size = 0, 1
     for _, child in children(node):
-        below, more = sizes.get(id(child), (0, 1))
+        below, more = measured.get(id(child), (0, 1))
         depth, size = max(depth, below), size + more
     return depth + 1, min(size, MAX_STATE_NODES + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
+from deltackpt.formats.pickles.limits import MAX_WALK_DEPTH
 from deltackpt.formats.pickles.nodes import (
     Attributed,
     Dict,
@@ -71,7 +72,7 @@ def _within(node: Opaque) -> Iterator[Child]:
 def walk(root: Node, top: Step | None = None) -> Iterator[tuple[Node, Step | None]]:
     """Every node that is not a plain value, the parent before its children; one that is shared is met once.
 
-    ``top`` is the way to the root itself.
+    ``top`` is the way to the root itself. What lies deeper than ``MAX_WALK_DEPTH`` is not visited.
     """
     seen = {id(root)}
     yield root, top
@@ -84,7 +85,8 @@ def walk(root: Node, top: Step | None = None) -> Iterator[tuple[Node, Step | Non
             seen.add(id(child))
             here = step if key is HERE else Step(step, key)
             yield child, here
-            open_nodes.append((iter(children(child)), here))
-            break
+            if len(open_nodes) < MAX_WALK_DEPTH:
+                open_nodes.append((iter(children(child)), here))
+                break
         else:
             open_nodes.pop()

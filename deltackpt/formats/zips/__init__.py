@@ -1,6 +1,6 @@
 """Zip archives as checkpoint tools write them: which bytes of the file are which entry. Nothing is ever unpacked.
 
-``records``  the records, byte for byte         ``limits``   the stated limits
+``headers``  the headers, byte for byte         ``limits``   the stated limits
 ``end``      where the directory stands         ``directory``  its entries, checked against their own headers
 ``archive``  the whole, without overlaps
 """

@@ -11,8 +11,7 @@ from deltackpt.formats.names import SAFE_NAME, is_unsafe
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.wording import complaint, quoted
 from deltackpt.formats.zips.end import Directory
-from deltackpt.formats.zips.limits import MAX_NAME_BYTES
-from deltackpt.formats.zips.records import (
+from deltackpt.formats.zips.headers import (
     CENTRAL,
     CENTRAL_MAGIC,
     ENCRYPTED,
@@ -26,6 +25,7 @@ from deltackpt.formats.zips.records import (
     LocalHeader,
     wide_numbers,
 )
+from deltackpt.formats.zips.limits import MAX_NAME_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from typing import NoReturn
 from deltackpt.errors import FormatError, LimitError
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.wording import complaint
-from deltackpt.formats.zips.limits import MAX_COMMENT_BYTES, MAX_DIRECTORY_BYTES, MAX_ENTRIES
-from deltackpt.formats.zips.records import (
+from deltackpt.formats.zips.headers import (
     CENTRAL,
     END,
     END64,
@@ -25,6 +24,7 @@ from deltackpt.formats.zips.records import (
     LOCATOR64,
     LOCATOR64_MAGIC,
 )
+from deltackpt.formats.zips.limits import MAX_COMMENT_BYTES, MAX_DIRECTORY_BYTES, MAX_ENTRIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The records of an archive that PyTorch wrote, by name."""
+"""The entries of an archive that PyTorch wrote, by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONSTANTS = "constants.pkl"
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
+class Entries:
     """``by_name`` are the entries by their names below ``stem``, the folder that all of them share.
 
     ``main`` is the pickle of the saved object, ``constants`` the second one that only TorchScript has.
@@ -25,7 +25,7 @@ class Records:
     constants: Entry | None
 
     @classmethod
-    def of(cls, archive: Archive) -> Records | None:
+    def of(cls, archive: Archive) -> Entries | None:
         """None for an archive that PyTorch did not write."""
         first = archive.entries[0].name if archive.entries else ""
         stem = first[: first.find("/") + 1]

@@ -1,4 +1,4 @@
-"""The records of a zip archive, as the format's specification (APPNOTE 6.3.10) lays them out."""
+"""The headers of a zip archive and the records that end it, as the specification (APPNOTE 6.3.10) lays them out."""
 
 from __future__ import annotations
 
