@@ -1,6 +1,6 @@
 """The nested state of a file as an inert tree, for a program that makes it again type for type.
 
-What ``torch.load(weights_only=True)`` accepts is a tree without objections; so are states with NumPy
+What ``torch.load`` accepts with ``weights_only=True`` is a tree without objections; so are states with NumPy
 arrays of plain numbers, defaultdicts, ranges and slices, which it refuses.
 """
 
