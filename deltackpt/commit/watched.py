@@ -45,4 +45,4 @@ def watched(content: Content, progress: Progress | None) -> Content:
         replace(part, tensors=tuple(CapturedTensor(t.name, WatchedSource(t.source, progress)) for t in part.tensors))
         for part in content.parts
     )
-    return Content(tuple(parts))
+    return replace(content, parts=tuple(parts))

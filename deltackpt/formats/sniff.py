@@ -6,35 +6,44 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deltackpt.errors import FormatError, UnsupportedError
-from deltackpt.formats import safetensors
+from deltackpt.formats import archives, dcp, npy, safetensors
+from deltackpt.formats.pytorch import legacy
+from deltackpt.formats.reading import Reading, as_bytes
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import Span
 from deltackpt.formats.wording import complaint, excerpt
 
 HEAD_BYTES = 512
 
+UNKNOWN = "bytes"
+"""The format of a file that no reader knows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One kind of file. ``recognises`` judges the first ``HEAD_BYTES``; ``read_spans`` tiles the file or raises."""
+    """One kind of file. ``recognises`` judges the first ``HEAD_BYTES``; ``read`` tiles it, or raises FormatError."""
 
     name: str
     recognises: Callable[[bytes], bool]
-    read_spans: Callable[[SourceFile], tuple[Span, ...]]
+    read: Callable[[SourceFile], Reading]
 
 
-FORMATS = (Format("safetensors", safetensors.recognises, safetensors.read_spans),)
+FORMATS = (
+    Format("safetensors", safetensors.recognises, lambda file: Reading("safetensors", safetensors.read_spans(file))),
+    Format("zip", archives.recognises, archives.read),
+    Format(legacy.NAME, legacy.recognises, legacy.read),
+    Format("dcp metadata", dcp.recognises, lambda file: as_bytes(file, "dcp metadata")),
+    Format("npy", npy.recognises, npy.read),
+)
 
 # (offset, magic, what such a file is). Files that people do name where a checkpoint is meant.
 _KNOWN_OTHERS = (
-    (0, b"PK\x03\x04", "a zip archive (a PyTorch .pt or an .npz)"),
     (0, b"\x80\x02", "a pickle"),
     (0, b"\x80\x03", "a pickle"),
     (0, b"\x80\x04", "a pickle"),
     (0, b"\x80\x05", "a pickle"),
     (0, b"GGUF", "a GGUF model"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-    (0, b"\x93NUMPY", "a NumPy .npy array"),
     (0, b"\x1f\x8b", "a gzip stream"),
     (0, b"\x28\xb5\x2f\xfd", "a zstd stream"),
     (257, b"ustar", "a tar archive"),
@@ -48,18 +57,37 @@ def sniff(file: SourceFile) -> Format | None:
     return next((known for known in FORMATS if known.recognises(head)), None)
 
 
-def read_spans(file: SourceFile) -> tuple[Span, ...]:
-    """The file as spans, in offset order, each byte covered once.
+def read(file: SourceFile) -> Reading:
+    """The file as its reader understands it; all of it as bytes, with a warning, when none does.
 
-    FormatError when it is damaged or of no known kind; UnsupportedError when its kind has no reader yet.
+    What the file holds never makes this raise, so the caller chooses: refuse what has a warning, or keep it.
     """
-    if found := sniff(file):
-        return found.read_spans(file)
-    head, expected = _head(file), " or ".join(known.name for known in FORMATS)
+    found = sniff(file)
+    if found is None:
+        return as_bytes(file, UNKNOWN, _not_known(file))
+    try:
+        return found.read(file)
+    except FormatError as error:
+        return as_bytes(file, found.name, error)
+
+
+def read_spans(file: SourceFile) -> tuple[Span, ...]:
+    """The file as spans, in offset order, each byte covered once; the warning of :func:`read` is raised.
+
+    FormatError when the file is damaged or of no known kind; UnsupportedError when its kind has no reader yet.
+    """
+    reading = read(file)
+    if reading.warning is not None:
+        raise reading.warning
+    return reading.spans
+
+
+def _not_known(file: SourceFile) -> FormatError:
+    head, expected = _head(file), "one of safetensors, PyTorch or NumPy"
     for offset, magic, what in _KNOWN_OTHERS:
         if head.startswith(magic, offset):
-            raise UnsupportedError(f"{file.name}: this is {what}, which is not supported yet; save it as {expected}")
-    raise FormatError(complaint(file.name, "unknown kind of file", 0, expected, excerpt(head, 0, "an empty file")))
+            return UnsupportedError(f"{file.name}: this is {what}, which is not supported yet; save it as safetensors")
+    return FormatError(complaint(file.name, "unknown kind of file", 0, expected, excerpt(head, 0, "an empty file")))
 
 
 def _head(file: SourceFile) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from deltackpt.errors import FormatError
 from deltackpt.formats.wording import complaint, quoted
@@ -54,6 +55,20 @@ def check_tiling(spans: Iterable[Span], size: int, file: str) -> None:
     if end != size:
         what = "the data is cut off" if end > size else "trailing bytes"
         raise FormatError(complaint(file, what, min(end, size), f"a file of {end} bytes", str(size)))
+
+
+def with_literals(tensors: Iterable[TensorSpan], size: int) -> tuple[Span, ...]:
+    """``tensors``, which do not overlap, in the order of their bytes, and literals for the rest of ``size`` bytes."""
+    spans: list[Span] = []
+    end = 0
+    for tensor in sorted(tensors, key=attrgetter("offset", "length")):
+        if tensor.offset > end:
+            spans.append(Literal(end, tensor.offset - end))
+        spans.append(tensor)
+        end = tensor.offset + tensor.length
+    if size > end:
+        spans.append(Literal(end, size - end))
+    return tuple(spans)
 
 
 def _title(span: Span | None) -> str:

@@ -77,12 +77,12 @@ def test_damaged_files_and_unknown_kinds_have_codes_of_their_own(cli: Cli, histo
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
     assert cli("--store", history.path, "commit", cut).code == 6
-    archive = tmp_path / "model.pt"
-    archive.write_bytes(b"PK\x03\x04" + bytes(100))
-    assert cli("--store", history.path, "commit", archive).code == 7
+    model = tmp_path / "model.gguf"
+    model.write_bytes(b"GGUF" + bytes(100))
+    assert cli("--store", history.path, "commit", model).code == 7
     config = tmp_path / "config.json"
     config.write_text("{lr: 1}")
-    assert cli("--store", history.path, "commit", archive, "--config", config).code == 6
+    assert cli("--store", history.path, "commit", model, "--config", config).code == 6
 
 
 def test_a_message_of_several_lines_stays_one(cli: Cli) -> None:

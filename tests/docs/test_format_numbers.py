@@ -7,9 +7,22 @@ import re
 from documents import ROOT
 
 from deltackpt.codec.recipes import RECIPES, Recipe
+from deltackpt.formats.dcp import shard
+from deltackpt.formats.pickles import limits as pickle_limits
+from deltackpt.formats.zips import limits as zip_limits
 from deltackpt.tensor.dtype import Element
 
 RECIPES_PAGE = (ROOT / "docs" / "format" / "recipes.md").read_text()
+
+
+def test_limits_of_pytorch_files() -> None:
+    page = (ROOT / "docs" / "format" / "pytorch.md").read_text()
+    described = {
+        name: int(value.replace(",", "")) for name, value in re.findall(r"^\| (MAX_\w+) \| ([\d,]+) \|", page, re.M)
+    }
+    known = {**vars(pickle_limits), **vars(zip_limits), **vars(shard)}
+    assert described == {name: known[name] for name in described}
+    assert len(described) == 12
 
 
 def test_recipes() -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import pickle
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import zstandard
 
 from deltackpt.errors import FormatError, LimitError, UnsupportedError
 from deltackpt.formats.safetensors import layout
-from deltackpt.formats.sniff import Format, read_spans, sniff
+from deltackpt.formats.sniff import Format, read, read_spans, sniff
 from deltackpt.formats.source_file import open_source
 from deltackpt.formats.spans import Literal, Span
 from deltackpt.tensor.dtype import DTYPES
@@ -31,7 +32,7 @@ def spans(path: Path) -> tuple[Span, ...]:
         return read_spans(file)
 
 
-def saved_by_torch(**options: bool) -> bytes:
+def saved_by_torch(**options: int) -> bytes:
     torch.save({"w": torch.arange(3)}, buffer := io.BytesIO(), **options)
     return buffer.getvalue()
 
@@ -45,6 +46,45 @@ def tarred() -> bytes:
     with tarfile.open(fileobj=(buffer := io.BytesIO()), mode="w") as archive:
         archive.addfile(tarfile.TarInfo("storages"))
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raw", "name", "format"),
+    [
+        (saved_by_torch(), "zip", "pytorch"),
+        (saved_by_torch(_use_new_zipfile_serialization=False), "pytorch legacy", "pytorch legacy"),
+        (saved_by_torch(_use_new_zipfile_serialization=False, pickle_protocol=1), "pytorch legacy", "pytorch legacy"),
+        (saved_by_torch(_use_new_zipfile_serialization=False, pickle_protocol=4), "pytorch legacy", "pytorch legacy"),
+        (saved_by_numpy(), "npy", "npy"),
+        (layout([])[0], "safetensors", "safetensors"),
+    ],
+)
+def test_each_format_is_told_by_its_content(tmp_path: Path, raw: bytes, name: str, format: str) -> None:
+    (path := tmp_path / "model.bin").write_bytes(raw)
+    found = kind(path)
+    assert found is not None
+    assert found.name == name
+    with open_source(str(path)) as file:
+        assert read(file).format == format
+
+
+@pytest.mark.parametrize("raw", [b"", b"plain text", saved_by_torch()[:500], saved_by_numpy()[:9], bytes(8) + b"{"])
+def test_what_is_not_understood_can_be_kept_as_bytes(tmp_path: Path, raw: bytes) -> None:
+    (path := tmp_path / "f").write_bytes(raw)
+    with open_source(str(path)) as file:
+        reading = read(file)
+        assert reading.spans == ((Literal(0, len(raw)),) if raw else ())
+        with pytest.raises(FormatError) as caught:
+            read_spans(file)
+    assert str(caught.value) == str(reading.warning)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_an_archive_of_something_else_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(path := tmp_path / "f", "w") as archive:
+        archive.writestr("doc.txt", "text")
+    with pytest.raises(UnsupportedError, match="expected one of PyTorch or NumPy, found 'doc"):
+        spans(path)
 
 
 def test_safetensors_are_recognised_whatever_their_name(tmp_path: Path) -> None:
@@ -67,10 +107,7 @@ def test_a_damaged_safetensors_file_still_counts_as_one(tmp_path: Path, prefix: 
 @pytest.mark.parametrize(
     ("raw", "what"),
     [
-        (saved_by_torch(), "a zip archive (a PyTorch .pt or an .npz)"),
-        (saved_by_torch(_use_new_zipfile_serialization=False), "a pickle"),
         *[(pickle.dumps({"w": 1}, protocol), "a pickle") for protocol in (2, 3, 4, 5)],
-        (saved_by_numpy(), "a NumPy .npy array"),
         (tarred(), "a tar archive"),
         (gzip.compress(b"x", mtime=0), "a gzip stream"),
         (zstandard.compress(b"x"), "a zstd stream"),
@@ -101,4 +138,7 @@ def test_an_unknown_file_is_refused_with_its_first_bytes(tmp_path: Path, raw: by
     (path := tmp_path / "model.safetensors").write_bytes(raw)
     with pytest.raises(FormatError) as caught:
         spans(path)
-    assert str(caught.value) == f"{path}: unknown kind of file at byte 0; expected safetensors, found {found}"
+    assert (
+        str(caught.value)
+        == f"{path}: unknown kind of file at byte 0; expected one of safetensors, PyTorch or NumPy, found {found}"
+    )

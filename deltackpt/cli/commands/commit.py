@@ -49,7 +49,7 @@ def command(
     config: str | None,
     **described: Any,
 ) -> None:
-    """Store the checkpoint FILE (safetensors), without loading it into memory.
+    """Store the checkpoint FILE (safetensors, PyTorch or NumPy), without loading it into memory.
 
     Checking the commit out gives the same file again, byte for byte.
     """

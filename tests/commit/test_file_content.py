@@ -1,0 +1,117 @@
+"""Files of PyTorch and NumPy in a commit: the same bytes again, tensors stored once, damage refused or kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from readings import LEGACY
+from safetensors.torch import save_file
+
+from deltackpt import FormatError, Store
+from deltackpt.commit.content import SHORT_LITERAL_BYTES, Content, file_content
+from deltackpt.errors import UnsupportedError
+
+
+def pytorch(state: Any, path: Path) -> None:
+    torch.save(state, path)
+
+
+def legacy(state: Any, path: Path) -> None:
+    torch.save(state, path, **LEGACY)
+
+
+def with_long_list(state: Any, path: Path) -> None:
+    torch.save({**state, "order": list(range(60_000))}, path)
+
+
+def arrays(state: Any, path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **{name: tensor.float().numpy() for name, tensor in state["model"].items()})
+
+
+def packed(state: Any, path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, **{name: tensor.float().numpy() for name, tensor in state["model"].items()})
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("write", [pytorch, legacy, with_long_list, arrays, packed])
+def test_a_run_of_files_comes_back_byte_for_byte(
+    store: Store, tmp_path: Path, trained: list[dict[str, Any]], write: Callable[[Any, Path], None]
+) -> None:
+    files = []
+    for state in trained:
+        write(state, path := tmp_path / f"ckpt-{state['step']}.bin")
+        store.commit_file(path, step=state["step"])
+        files.append(path)
+    for state, path in zip(trained, files, strict=True):
+        store.checkout(f"step:{state['step']}", out := tmp_path / "out", force=True)
+        assert digest(out) == digest(path)
+
+
+def test_tensors_are_stored_once_whatever_they_come_in(
+    store: Store, tmp_path: Path, trained: list[dict[str, Any]]
+) -> None:
+    first = store.commit(trained[0])
+    pytorch(trained[0], tmp_path / "a.pt")
+    legacy(trained[0], tmp_path / "b.pt")
+    untied = {name: tensor.clone() for name, tensor in trained[0]["model"].items()}
+    save_file(untied, tmp_path / "c.safetensors")
+    for name in ("a.pt", "b.pt", "c.safetensors"):
+        assert store.commit_file(tmp_path / name).stored_bytes < 0.02 * first.stored_bytes
+
+
+def test_the_second_file_of_a_run_costs_what_its_live_state_costs(
+    store: Store, tmp_path: Path, trained: list[dict[str, Any]]
+) -> None:
+    with Store.init(tmp_path / "files") as files:
+        for state in trained[:2]:
+            pytorch(state, path := tmp_path / "ckpt.pt")
+            live, file = store.commit(state).stored_bytes, files.commit_file(path).stored_bytes
+    assert file < 1.05 * live
+
+
+def content(path: Path, **options: bool) -> Content:
+    with file_content(str(path), **options) as found:
+        return found
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A file with one bit of a tensor changed since it was saved."""
+    torch.save({"w": torch.arange(100.0)}, path := tmp_path / "w.pt")
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(bytes(torch.arange(100.0).numpy())) + 7] ^= 1
+    path.write_bytes(raw)
+    return path
+
+
+def test_a_file_with_a_wrong_checksum_is_refused(store: Store, damaged: Path) -> None:
+    with pytest.raises(FormatError, match="the bytes of 'w/data/0' at byte "):
+        store.commit_file(damaged)
+
+
+def test_a_damaged_file_is_kept_when_asked(damaged: Path) -> None:
+    kept = content(damaged, keep_damaged=True)
+    assert "the bytes of 'w/data/0' at byte " in str(kept.warning)
+    assert [tensor.name for tensor in kept.parts[0].tensors] == ["w"]
+
+
+def test_a_file_of_no_known_kind_is_refused_or_kept_as_bytes(store: Store, tmp_path: Path) -> None:
+    (path := tmp_path / "notes.json").write_bytes(b"{" + bytes(SHORT_LITERAL_BYTES))
+    with pytest.raises(UnsupportedError, match="this is JSON text"):
+        store.commit_file(path)
+    kept = content(path, keep_damaged=True)
+    assert isinstance(kept.warning, UnsupportedError)
+    assert [(t.name, t.source.dtype.name, t.source.shape) for t in kept.parts[0].tensors] == [
+        ("(bytes 0)", "uint8", (SHORT_LITERAL_BYTES + 1,))
+    ]

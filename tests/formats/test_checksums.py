@@ -1,0 +1,32 @@
+"""A file's own checksums: the first part that is not as it was written is named."""
+
+from __future__ import annotations
+
+import zlib
+
+from readings import as_file
+
+from deltackpt.formats.checksums import Checksum, first_mismatch
+
+RAW = bytes(range(256)) * 8192
+
+
+def checksum(name: str, offset: int, length: int) -> Checksum:
+    return Checksum(name, offset, length, zlib.crc32(RAW[offset : offset + length]))
+
+
+def test_parts_as_they_were_written_are_right() -> None:
+    with as_file(RAW) as file:
+        assert first_mismatch(file, [checksum("all", 0, len(RAW)), checksum("none", 5, 0), checksum("b", 3, 1)]) is None
+
+
+def test_the_first_changed_part_is_named() -> None:
+    parts = [checksum("a", 0, 100), checksum("data/\x1b", 100, len(RAW) - 100), checksum("c", 2_000_000, 9)]
+    damaged = bytearray(RAW)
+    damaged[2_000_000] ^= 1
+    with as_file(bytes(damaged)) as file:
+        found = first_mismatch(file, parts)
+    crc = zlib.crc32(damaged[100:])
+    assert str(found) == (
+        rf"f: the bytes of 'data/\x1b' at byte 100; expected CRC-32 {parts[1].crc:08x}, found {crc:08x}"
+    )
