@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from deltackpt.formats.file_tensor import FileTensor
-from deltackpt.formats.sniff import read_spans
+from deltackpt.formats.sniff import read_spans, sniff
 from deltackpt.formats.source_file import SourceFile, open_source
 from deltackpt.formats.spans import Literal
 from deltackpt.history.objects import FileSkeleton, Form, encode
@@ -54,4 +54,6 @@ def _file_part(file: SourceFile, name: str) -> ContentPart:
         else:
             spans.append(len(tensors))
             tensors.append(CapturedTensor(span.name, FileTensor(file, span)))
-    return ContentPart("", Form.FILE, encode(FileSkeleton(name, "safetensors", tuple(spans))), tuple(tensors))
+    kind = sniff(file)
+    skeleton = FileSkeleton(name, kind.name if kind is not None else "", tuple(spans))
+    return ContentPart("", Form.FILE, encode(skeleton), tuple(tensors))

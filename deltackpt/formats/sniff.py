@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deltackpt.errors import FormatError, UnsupportedError
-from deltackpt.formats import safetensors
+from deltackpt.formats import gguf, safetensors
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import Span
 from deltackpt.formats.wording import complaint, excerpt
@@ -23,7 +23,10 @@ class Format:
     read_spans: Callable[[SourceFile], tuple[Span, ...]]
 
 
-FORMATS = (Format("safetensors", safetensors.recognises, safetensors.read_spans),)
+FORMATS = (
+    Format("safetensors", safetensors.recognises, safetensors.read_spans),
+    Format("gguf", gguf.recognises, gguf.read_spans),
+)
 
 # (offset, magic, what such a file is). Files that people do name where a checkpoint is meant.
 _KNOWN_OTHERS = (
@@ -32,7 +35,6 @@ _KNOWN_OTHERS = (
     (0, b"\x80\x03", "a pickle"),
     (0, b"\x80\x04", "a pickle"),
     (0, b"\x80\x05", "a pickle"),
-    (0, b"GGUF", "a GGUF model"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (0, b"\x93NUMPY", "a NumPy .npy array"),
     (0, b"\x1f\x8b", "a gzip stream"),
