@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deltackpt.errors import FormatError, UnsupportedError
-from deltackpt.formats import gguf, safetensors
+from deltackpt.formats import gguf, onnx, safetensors
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import Span
 from deltackpt.formats.wording import complaint, excerpt
@@ -26,6 +26,7 @@ class Format:
 FORMATS = (
     Format("safetensors", safetensors.recognises, safetensors.read_spans),
     Format("gguf", gguf.recognises, gguf.read_spans),
+    Format("onnx", onnx.recognises, onnx.read_spans),
 )
 
 # (offset, magic, what such a file is). Files that people do name where a checkpoint is meant.

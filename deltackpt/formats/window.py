@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import NoReturn
 
-from deltackpt.errors import FormatError
+from deltackpt.errors import FormatError, LimitError
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.wording import complaint
 
@@ -19,33 +19,37 @@ _U64 = struct.Struct("<Q")
 
 
 class Cursor:
-    """A position ``at`` in ``file`` that moves forward to ``stop``, where the file or its structure ends."""
+    """A position ``at`` in ``file`` that moves forward from its start, at most to ``limit``."""
 
-    def __init__(self, file: SourceFile, at: int = 0, stop: int | None = None) -> None:
+    def __init__(self, file: SourceFile, limit: int) -> None:
         self.file = file
-        self.at = at
-        self.stop = file.size if stop is None else stop
+        self.at = 0
+        self._limit = limit
+        self._stop = min(file.size, limit)
         self._window = b""
-        self._start = at
+        self._start = 0
 
     @property
     def left(self) -> int:
-        return self.stop - self.at
+        """Bytes up to the end of the file."""
+        return self.file.size - self.at
 
     def take(self, length: int, what: str) -> bytes:
-        """The next ``length`` bytes; FormatError when ``what`` goes on past ``stop``."""
+        """The next ``length`` bytes."""
         at = self.at
         self.skip(length, what)
         first = at - self._start
         if first + length > len(self._window):
-            self._window = self.file.read(at, max(length, min(WINDOW_BYTES, self.stop - at)))
+            self._window = self.file.read(at, max(length, min(WINDOW_BYTES, self._stop - at)))
             self._start, first = at, 0
         return self._window[first : first + length]
 
     def skip(self, length: int, what: str) -> None:
-        """Move on without reading."""
-        if length > self.stop - self.at:
-            self.refuse(what, f"{length} bytes", f"{self.left} before the end")
+        """Move on without reading. FormatError when ``what`` goes on past the file, LimitError past the limit."""
+        if length > self._stop - self.at:
+            if length > self.left:
+                self.refuse(what, f"{length} bytes", f"{self.left} before the end")
+            self.refuse(what, f"an end by byte {self._limit}", str(self.at + length), kind=LimitError)
         self.at += length
 
     def u32(self, what: str) -> int:
