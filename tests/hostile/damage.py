@@ -24,3 +24,23 @@ class Sound:
     label: str
     raw: bytes
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FolderDamage:
+    """A folder whose ``index`` must be refused: by exactly ``error``, whose text begins with ``text``."""
+
+    label: str
+    files: dict[str, bytes]
+    index: str
+    error: type[FormatError]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSound:
+    """A folder that looks odd and is valid, with the names of the tensors in each file that an index describes."""
+
+    label: str
+    files: dict[str, bytes]
+    names: dict[str, tuple[str, ...]]
