@@ -1,6 +1,6 @@
-"""A folder in which one file says what others hold: the index names tensors, the other files are their bytes.
+"""A folder in which one file describes others: it names tensors, and the other files are their bytes.
 
-A :class:`FolderFormat` reads such an index. What it finds are tensors in files that mean nothing by themselves.
+A :class:`FolderFormat` reads such a description. What it finds are tensors in files that mean nothing by themselves.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class FolderFormat:
-    """One kind of index. ``is_index`` judges a path; ``read_tensors`` reads the index at that path.
+    """One kind of description. ``is_description`` judges a path; ``read_tensors`` reads the file at that path.
 
-    It gives what the index says of other files of the folder, or raises FormatError; files that the folder lacks are
+    It gives what that file says of others of the folder, or raises FormatError; files that the folder lacks are
     left out. Whether the tensors fit their files is checked by the caller.
     """
 
     name: str
-    is_index: Callable[[str], bool]
+    is_description: Callable[[str], bool]
     read_tensors: Callable[[Folder, str], TensorsByFile]

@@ -20,8 +20,8 @@ FOLDER_FORMATS = (ONNX_DATA, TENSORFLOW, ZARR_V3, ZARR_V2)
 
 
 @dataclass(frozen=True, slots=True)
-class IndexedFile:
-    """A file that an index describes. ``format`` is the index's; two indexes of one format may describe one file."""
+class DescribedFile:
+    """``format`` is that of the description; two of one format may describe the same file."""
 
     format: str
     spans: tuple[Span, ...]
@@ -29,51 +29,51 @@ class IndexedFile:
 
 @dataclass(frozen=True, slots=True)
 class FolderReading:
-    """What the indexes of a folder say.
+    """What the files of a folder say of each other.
 
-    ``files`` are those that an index describes, by path, each covered by its spans. ``refusals`` are the errors of
-    indexes that were not understood, by the index's path: the files that these describe stay plain bytes.
+    ``files`` are those that are described, by path, each covered by its spans. ``refusals`` are the errors of
+    descriptions that were not understood, by their paths: the files that these describe stay plain bytes.
     """
 
-    files: Mapping[str, IndexedFile]
+    files: Mapping[str, DescribedFile]
     refusals: Mapping[str, FormatError]
 
 
 @dataclass(slots=True)
 class _Reading:
     folder: Folder
-    files: dict[str, IndexedFile] = field(default_factory=dict)
+    files: dict[str, DescribedFile] = field(default_factory=dict)
     refusals: dict[str, FormatError] = field(default_factory=dict)
 
-    def take(self, kind: FolderFormat, index: str) -> None:
-        """Read one index: all that it says is taken, or none of it."""
+    def take(self, kind: FolderFormat, description: str) -> None:
+        """Read one description: all that it says is taken, or none of it."""
         try:
-            found = kind.read_tensors(self.folder, index)
-            added = {path: self._indexed(kind, path, tensors) for path, tensors in found.items()}
+            found = kind.read_tensors(self.folder, description)
+            added = {path: self._described(kind, path, tensors) for path, tensors in found.items()}
         except FormatError as error:
-            self.refusals[index] = error
+            self.refusals[description] = error
         else:
             self.files.update(added)
 
-    def _indexed(self, kind: FolderFormat, path: str, tensors: Sequence[TensorSpan]) -> IndexedFile:
+    def _described(self, kind: FolderFormat, path: str, tensors: Sequence[TensorSpan]) -> DescribedFile:
         known = self.files.get(path)
         if known is not None:
             if known.format != kind.name:
                 return known
             tensors = _merged([span for span in known.spans if isinstance(span, TensorSpan)], tensors)
         ordered = sorted(tensors, key=attrgetter("offset", "length"))
-        return IndexedFile(kind.name, filled(ordered, self.folder.sizes[path], shown_path(path)))
+        return DescribedFile(kind.name, filled(ordered, self.folder.sizes[path], shown_path(path)))
 
 
 def read_folder(folder: Folder) -> FolderReading:
-    """Every index of ``folder``, read. Reads structure only.
+    """Every description in ``folder``, read. Reads structure only.
 
     A file that is recognised by its own content (``sniff``) is better read by itself; nothing is lost either way.
     """
     reading = _Reading(folder)
     for kind in FOLDER_FORMATS:
         for path in folder.ordered:
-            if kind.is_index(path):
+            if kind.is_description(path):
                 reading.take(kind, path)
     return FolderReading(reading.files, reading.refusals)
 

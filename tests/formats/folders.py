@@ -1,4 +1,4 @@
-"""A folder on disk as the folder layer would hand it over, and what must hold for whatever its indexes say."""
+"""A folder on disk as the folder layer would hand it over, and what must hold for whatever its files say."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def folder_of(root: Path) -> Folder:
 
 
 def reading_of(root: Path) -> FolderReading:
-    """What the indexes below ``root`` say; every file that they describe is tiled."""
+    """What the files below ``root`` say of each other; each one that is described is tiled."""
     folder = folder_of(root)
     reading = read_folder(folder)
     for path, file in reading.files.items():
@@ -31,14 +31,14 @@ def reading_of(root: Path) -> FolderReading:
 
 
 def tensors_below(root: Path) -> dict[str, dict[str, tuple[TensorSpan, bytes]]]:
-    """The tensors of each file that an index describes, with their bytes; nothing is refused."""
+    """The tensors of each described file, with their bytes; nothing is refused."""
     reading, folder = reading_of(root), folder_of(root)
     assert reading.refusals == {}
     found = {}
-    for path, indexed in reading.files.items():
+    for path, described in reading.files.items():
         with folder.open_file(path) as file:
             found[path] = {
                 name: (span, bytes(FileTensor(file, span).read(0, span.length)))
-                for name, span in typed(indexed.spans).items()
+                for name, span in typed(described.spans).items()
             }
     return found

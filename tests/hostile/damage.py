@@ -28,18 +28,18 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class FolderDamage:
-    """A folder whose ``index`` must be refused: by exactly ``error``, whose text begins with ``text``."""
+    """A folder whose ``description`` must be refused: by exactly ``error``, whose text begins with ``text``."""
 
     label: str
     files: dict[str, bytes]
-    index: str
+    description: str
     error: type[FormatError]
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class FolderSound:
-    """A folder that looks odd and is valid, with the names of the tensors in each file that an index describes."""
+    """A folder that looks odd and is valid, with the names of the tensors in each file that is described."""
 
     label: str
     files: dict[str, bytes]

@@ -1,4 +1,4 @@
-"""Every index of the corpora gets its exact error and describes no file then; what is odd but sound is read."""
+"""Every description of the corpora gets its exact error, and types no file then; what is odd but sound is read."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def test_damage_gets_its_exact_error(damage: FolderDamage, tmp_path: Path) -> No
     start = time.process_time()
     reading = reading_of(root)
     assert time.process_time() - start < SECONDS
-    assert list(reading.refusals) == [damage.index]
+    assert list(reading.refusals) == [damage.description]
     assert reading.files == {}
-    error = reading.refusals[damage.index]
+    error = reading.refusals[damage.description]
     assert str(error).removeprefix(f"{root}/").startswith(damage.text)
     assert type(error) is damage.error
     assert str(error).isprintable()

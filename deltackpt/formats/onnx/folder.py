@@ -9,13 +9,13 @@ from deltackpt.formats.onnx.external import external_tensors
 from deltackpt.formats.spans import TensorSpan
 
 
-def read_tensors(folder: Folder, index: str) -> TensorsByFile:
-    """The tensors of the model at ``index`` that are in other files. Tied ones, which share bytes, count once."""
+def read_tensors(folder: Folder, model: str) -> TensorsByFile:
+    """The tensors of the model at ``model`` that are in other files. Tied ones, which share bytes, count once."""
     found: dict[str, dict[tuple[int, int], TensorSpan]] = {}
-    with folder.open_file(index) as file:
+    with folder.open_file(model) as file:
         for tensor in external_tensors(file):
-            path = posixpath.join(posixpath.dirname(index), tensor.location)
-            if path in folder.sizes and path != index:
+            path = posixpath.join(posixpath.dirname(model), tensor.location)
+            if path in folder.sizes and path != model:
                 found.setdefault(path, {}).setdefault((tensor.span.offset, tensor.span.length), tensor.span)
     return {path: list(tensors.values()) for path, tensors in found.items()}
 

@@ -18,11 +18,11 @@ from deltackpt.formats.zarr.limits import MAX_NAME_BYTES
 _Read = Callable[[SourceFile], ChunkLayout | None]
 
 
-def _format(name: str, index: str, group: str, read_layout: _Read) -> FolderFormat:
-    """``index`` describes an array, ``group`` a folder of arrays."""
+def _format(name: str, description: str, group: str, read_layout: _Read) -> FolderFormat:
+    """``description`` describes an array, ``group`` a folder of arrays."""
 
-    def is_index(path: str) -> bool:
-        return posixpath.basename(path) == index
+    def is_description(path: str) -> bool:
+        return posixpath.basename(path) == description
 
     def read_tensors(folder: Folder, path: str) -> TensorsByFile:
         with folder.open_file(path) as file:
@@ -32,7 +32,7 @@ def _format(name: str, index: str, group: str, read_layout: _Read) -> FolderForm
         array = posixpath.dirname(path)
         return _chunks(folder, array, layout, _hierarchy(folder, array, group))
 
-    return FolderFormat(name, is_index, read_tensors)
+    return FolderFormat(name, is_description, read_tensors)
 
 
 def _hierarchy(folder: Folder, array: str, group: str) -> str:
