@@ -87,8 +87,12 @@ def damaged_tensors() -> Iterator[Damage]:
     yield Damage("a number for a tensor", model(number(5, 1)), FormatError, text)
     text = r"a tensor's name at byte 18; expected UTF-8, found b'\xff'"
     yield Damage("a name that is not UTF-8", model(initializer(raw(), name=b"a\xff")), FormatError, text)
-    text = "a tensor's name at byte 17; expected at most 4096 bytes, found 4097"
-    yield Damage("a long name", model(initializer(raw(), name="n" * 4097)), LimitError, text)
+    text = "a tensor's name at byte 17; expected at most 1024 bytes, found 1025"
+    yield Damage("a long name", model(initializer(raw(), name="n" * 1025)), LimitError, text)
+    text = "a tensor's name at byte 1046; expected at most 1024 bytes, found 1026"
+    attribute = block(5, block(1, "a" * 500) + block(5, tensor(raw())))
+    long = model(block(1, block(2, "n" * 525) + attribute))
+    yield Damage("a long path", long, LimitError, text)
     text = "a tensor's name at byte 10; expected bytes, found wire type 0"
     yield Damage("a number for a name", model(block(5, number(8, 1))), FormatError, text)
     text = "a graph at byte 262154; expected at most 131072 tensors in the file, found one more"

@@ -11,8 +11,8 @@ MAX_TENSORS = 1 << 17
 MAX_DEPTH = 100
 """Messages within messages: the limit of the official protobuf libraries."""
 
-MAX_NAME_BYTES = 4096
-"""Of each piece of a tensor's name, in UTF-8."""
+MAX_NAME_BYTES = 1024
+"""Of a tensor's name with its path, in UTF-8: a path may be short in the file and be part of many names."""
 
 MAX_RANK = 64
 """NumPy's limit."""

@@ -109,6 +109,8 @@ def _tensor(walk: _Walk, kind: _Kind, one: Field, path: str, count: int) -> Mode
     if kind is _Kind.SPARSE and one.number == _SPARSE_INDICES:
         own = _joined(own, "indices")
     name = _joined(path, own)
+    if (nbytes := len(name.encode())) > MAX_NAME_BYTES:
+        walk.wire.refuse("a tensor's name", f"at most {MAX_NAME_BYTES} bytes", str(nbytes), one.byte, LimitError)
     if is_unsafe(name):
         walk.wire.refuse("a tensor's name", SAFE_NAME, quoted(name), one.byte, UnsafeError)
     return ModelTensor(walk.names.add(name), proto)
