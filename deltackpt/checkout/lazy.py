@@ -13,14 +13,15 @@ from deltackpt.errors import NotFoundError
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
 from deltackpt.skeleton.nodes import NumpyArray
-from deltackpt.tensor.dtype import DType
+from deltackpt.tensor.dtype import DType, framework_form
 
 
 class LazyTensor:
     """A tensor of a commit. Indexing reads the chunks that hold the rows asked for, and no others.
 
     ``t[100:200]``, ``t[5]``, ``t[...]``: the first index picks rows, the rest is applied to them. The result is what
-    was committed: a torch tensor on the CPU, or a NumPy array.
+    was committed: a torch tensor on the CPU, or a NumPy array. Quantised blocks come as their bytes: uint8, with one
+    dimension more than ``shape``.
     """
 
     def __init__(self, repository: Repository, tensor: NamedTensor) -> None:
@@ -54,7 +55,7 @@ class LazyTensor:
 
     def numpy(self) -> Any:
         """The whole tensor as a NumPy array, also when it was a torch tensor; needs no torch."""
-        return _numpy_array(self._bytes(0, self._rows_in_all), self.dtype, self.shape)
+        return _numpy_array(self._bytes(0, self._rows_in_all), *framework_form(self.dtype, self.shape))
 
     @property
     def _rows_in_all(self) -> int:
@@ -85,9 +86,8 @@ class LazyTensor:
         return bytearray(read_window(self._repository, self._tensor.stored, view.rows(start, stop)))
 
     def _made(self, plain: bytearray, shape: tuple[int, ...]) -> Any:
-        if isinstance(self._tensor.leaf.node, NumpyArray):
-            return _numpy_array(plain, self.dtype, shape)
-        return _torch_tensor(plain, self.dtype, shape)
+        make = _numpy_array if isinstance(self._tensor.leaf.node, NumpyArray) else _torch_tensor
+        return make(plain, *framework_form(self.dtype, shape))
 
 
 class Reader:

@@ -13,6 +13,7 @@ from deltackpt.history.repository import Repository
 from deltackpt.skeleton.flat import flat_skeleton
 from deltackpt.skeleton.restore import Restoration
 from deltackpt.skeleton.table import TensorInfo
+from deltackpt.tensor.dtype import framework_form
 
 T = TypeVar("T")
 
@@ -48,6 +49,15 @@ def tables(repository: Repository, commit: Commit) -> Mapping[str, Sequence[Tens
     return _OnDemand(repository, commit, lambda part: [TensorInfo(t.name, t.dtype, t.shape) for t in part.tensors])
 
 
+def _built(repository: Repository, commit: Commit) -> Mapping[str, Sequence[TensorInfo]]:
+    """The tensor tables as they are built: of types that a framework has."""
+    return _OnDemand(repository, commit, lambda part: [_in_framework(tensor) for tensor in part.tensors])
+
+
+def _in_framework(tensor: StoredTensor) -> TensorInfo:
+    return TensorInfo(tensor.name, *framework_form(tensor.dtype, tensor.shape))
+
+
 def _skeleton(part: StoredPart) -> bytes:
     return flat_skeleton([tensor.name for tensor in part.tensors]) if part.form is Form.FILE else part.skeleton
 
@@ -57,12 +67,12 @@ def load(
 ) -> Any:
     """The committed object, or what ``select`` or ``part`` picks of it, with its tensors on ``device``.
 
-    A commit made from a file gives a dict of its tensors by name. NotFoundError lists near matches when nothing
-    is selected.
+    A commit made from a file gives a dict of its tensors by name, quantised blocks as uint8 with one dimension more.
+    NotFoundError lists near matches when nothing is selected.
     """
     if part is not None:
         commit.part_named(part)
-    restoration = Restoration(skeletons(repository, commit), tables(repository, commit), select=select, part=part)
+    restoration = Restoration(skeletons(repository, commit), _built(repository, commit), select=select, part=part)
     fetch(repository, _wanted(repository, commit, restoration))
     return restoration.build(device)
 

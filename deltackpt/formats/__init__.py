@@ -7,6 +7,11 @@
 ``checksums``    whether a file's bytes are still those that were written
 ``sniff``        the table of formats; which one a file is, by its content
 ``archives``     which format a zip archive is, by what is in it
+``folder``       files that another file describes: what such a description is, and what it may ask of its folder
+``folder_reader``  the table of descriptions, and a folder read by all of them
+``holes``        what no tensor covers is literal
+``names``        which names are safe, and names that are distinct
+``window``, ``protobuf``  small structures of a file, read within bounds
 ``wording``      how a refusal is worded
 
 One package for each format, with its limits and its reader:
@@ -15,6 +20,7 @@ One package for each format, with its limits and its reader:
 ``pytorch/``      files of torch.save and torch.jit.save, of today and from before zip
 ``dcp/``          folders of torch.distributed.checkpoint
 ``npy/``          NumPy's .npy and .npz
+``gguf/``, ``onnx/``, ``tensorflow/``, ``zarr/``
 
 and for what several of them are made of: ``zips/``, ``pickles/``.
 """

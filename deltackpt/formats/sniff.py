@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deltackpt.errors import FormatError, UnsupportedError
-from deltackpt.formats import archives, dcp, npy, safetensors
+from deltackpt.formats import archives, dcp, gguf, npy, onnx, safetensors
 from deltackpt.formats.pytorch import legacy
 from deltackpt.formats.reading import Reading, as_bytes
 from deltackpt.formats.source_file import SourceFile
@@ -14,6 +14,7 @@ from deltackpt.formats.spans import Span
 from deltackpt.formats.wording import complaint, excerpt
 
 HEAD_BYTES = 512
+KINDS = "safetensors, PyTorch, NumPy, GGUF or ONNX"
 
 UNKNOWN = "bytes"
 """The format of a file that no reader knows."""
@@ -34,6 +35,8 @@ FORMATS = (
     Format(legacy.NAME, legacy.recognises, legacy.read),
     Format("dcp metadata", dcp.recognises, lambda file: as_bytes(file, "dcp metadata")),
     Format("npy", npy.recognises, npy.read),
+    Format("gguf", gguf.recognises, lambda file: Reading("gguf", gguf.read_spans(file))),
+    Format("onnx", onnx.recognises, lambda file: Reading("onnx", onnx.read_spans(file))),
 )
 
 # (offset, magic, what such a file is). Files that people do name where a checkpoint is meant.
@@ -42,7 +45,6 @@ _KNOWN_OTHERS = (
     (0, b"\x80\x03", "a pickle"),
     (0, b"\x80\x04", "a pickle"),
     (0, b"\x80\x05", "a pickle"),
-    (0, b"GGUF", "a GGUF model"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (0, b"\x1f\x8b", "a gzip stream"),
     (0, b"\x28\xb5\x2f\xfd", "a zstd stream"),
@@ -83,7 +85,7 @@ def read_spans(file: SourceFile) -> tuple[Span, ...]:
 
 
 def _not_known(file: SourceFile) -> FormatError:
-    head, expected = _head(file), "one of safetensors, PyTorch or NumPy"
+    head, expected = _head(file), f"one of {KINDS}"
     for offset, magic, what in _KNOWN_OTHERS:
         if head.startswith(magic, offset):
             return UnsupportedError(f"{file.name}: this is {what}, which is not supported yet; save it as safetensors")

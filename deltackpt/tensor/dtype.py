@@ -2,6 +2,9 @@
 
 ``Element`` is what the codec sees (a lane of 1, 2, 4 or 8 bytes, float or integer); ``DType`` is what a
 tensor has. A complex number is two float elements. Everything is little-endian.
+
+Quantised weights come in *blocks*: a fixed number of values packed into a fixed number of bytes, with their scale.
+A block is one element of its tensor, and nothing here looks into it.
 """
 
 from __future__ import annotations
@@ -62,12 +65,14 @@ class DType:
 
     ``name`` is PyTorch's and NumPy's word for it (``float32``, ``bfloat16``, ``float8_e4m3fn``);
     ``itemsize`` is in bytes; ``safetensors`` is that format's code, or None where it has none.
+    ``block_values`` is how many values a block packs, None for what is no block. No framework has a type for a block.
     """
 
     name: str
     itemsize: int
     element: Element
     safetensors: str | None
+    block_values: int | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -102,9 +107,55 @@ DTYPES: dict[str, DType] = {
 }
 
 
+def _block(name: str, values: int, nbytes: int) -> DType:
+    # Pairs of bytes compress best: scales are float16 and stand at even places. Figures in docs/design/recipes.md.
+    return DType(f"gguf.{name}", nbytes, Element.INT8 if nbytes % 2 else Element.INT16, None, values)
+
+
+# Names and sizes of ggml's quantised types, the values of a block, then its bytes.
+BLOCKS: dict[str, DType] = {
+    d.name: d
+    for d in (
+        _block("q1_0", 128, 18),
+        _block("q4_0", 32, 18),
+        _block("q4_1", 32, 20),
+        _block("q5_0", 32, 22),
+        _block("q5_1", 32, 24),
+        _block("q8_0", 32, 34),
+        _block("q8_1", 32, 40),
+        _block("q2_k", 256, 84),
+        _block("q3_k", 256, 110),
+        _block("q4_k", 256, 144),
+        _block("q5_k", 256, 176),
+        _block("q6_k", 256, 210),
+        _block("q8_k", 256, 292),
+        _block("iq1_s", 256, 50),
+        _block("iq1_m", 256, 56),
+        _block("iq2_xxs", 256, 66),
+        _block("iq2_xs", 256, 74),
+        _block("iq2_s", 256, 82),
+        _block("iq3_xxs", 256, 98),
+        _block("iq3_s", 256, 110),
+        _block("iq4_nl", 32, 18),
+        _block("iq4_xs", 256, 136),
+        _block("tq1_0", 256, 54),
+        _block("tq2_0", 256, 66),
+        _block("mxfp4", 32, 17),
+        _block("nvfp4", 64, 36),
+    )
+}
+
+
 def dtype_named(name: str) -> DType:
-    """The table's entry for ``name``; UnsupportedError when a newer release wrote a name we do not know."""
-    try:
-        return DTYPES[name]
-    except KeyError:
-        raise UnsupportedError(f"unknown element type {name!r}; known are {', '.join(DTYPES)}") from None
+    """The tables' entry for ``name``; UnsupportedError when a newer release wrote a name we do not know."""
+    found = DTYPES.get(name) or BLOCKS.get(name)
+    if found is None:
+        raise UnsupportedError(f"unknown element type {name!r}; known are {', '.join((*DTYPES, *BLOCKS))}")
+    return found
+
+
+def framework_form(dtype: DType, shape: tuple[int, ...]) -> tuple[DType, tuple[int, ...]]:
+    """What a tensor is in a framework: itself, but blocks are uint8 with one dimension more, the bytes of a block."""
+    if dtype.block_values is None:
+        return dtype, shape
+    return DTYPES["uint8"], (*shape, dtype.itemsize)

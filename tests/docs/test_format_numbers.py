@@ -16,7 +16,7 @@ RECIPES_PAGE = (ROOT / "docs" / "format" / "recipes.md").read_text()
 
 
 def test_limits_of_pytorch_files() -> None:
-    page = (ROOT / "docs" / "format" / "pytorch.md").read_text()
+    page = (ROOT / "docs" / "format" / "spans" / "pytorch.md").read_text()
     described = {
         name: int(value.replace(",", "")) for name, value in re.findall(r"^\| (MAX_\w+) \| ([\d,]+) \|", page, re.M)
     }

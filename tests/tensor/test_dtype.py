@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from deltackpt.errors import UnsupportedError
-from deltackpt.tensor.dtype import DTYPES, DType, Element, dtype_named
+from deltackpt.tensor.dtype import BLOCKS, DTYPES, DType, Element, dtype_named, framework_form
+from deltackpt.tensor.finite import Finiteness, finiteness
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)
@@ -40,6 +41,21 @@ def test_every_torch_type_that_can_be_stored_is_in_the_table() -> None:
 def test_a_name_that_is_not_known() -> None:
     with pytest.raises(UnsupportedError, match=r"^unknown element type 'float7'; known are float64, float32, "):
         dtype_named("float7")
+
+
+def test_a_block_is_an_opaque_element_that_no_library_has() -> None:
+    for name, block in BLOCKS.items():
+        assert dtype_named(name) is block
+        assert block.block_values
+        assert block.itemsize % block.element.width == 0
+        assert not hasattr(torch, name)
+        assert not hasattr(np, name)
+        assert finiteness(memoryview(b"\xff" * block.itemsize), block) is Finiteness.FINITE
+
+
+def test_a_framework_sees_the_bytes_of_a_block() -> None:
+    assert framework_form(BLOCKS["gguf.q4_0"], (3, 2)) == (DTYPES["uint8"], (3, 2, 18))
+    assert framework_form(DTYPES["bfloat16"], (3, 2)) == (DTYPES["bfloat16"], (3, 2))
 
 
 def test_the_numbers_on_disk() -> None:
