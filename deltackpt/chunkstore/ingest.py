@@ -7,7 +7,7 @@ packs. Small chunks are gathered into bundles, one for each element type and kin
 
 from __future__ import annotations
 
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from typing import Any, Self
 from deltackpt.chunking.grid import Grid
 from deltackpt.chunkstore.encoder import ChunkEncoder, Hint, WideChunk
 from deltackpt.chunkstore.pack_writer import Payload
-from deltackpt.chunkstore.reader import ChunkReader
+from deltackpt.chunkstore.reader import ChunkReader, Locations
 from deltackpt.chunkstore.record import BUNDLED_BELOW, MAX_MEMBERS, Kind, RecordHead
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.ids import ChunkId
@@ -102,6 +102,9 @@ class _Bundle:
 class Ingest:
     """Feeds one transaction. Methods are for one thread; the work runs on ``executor``, ``ahead`` chunks at most.
 
+    ``known`` are the locations of hints and of what they stand on. A hint without one is lost: a chunk that equals it
+    is stored anew, which heals the store.
+
     A context manager: when the block fails, nothing reads the caller's tensors any more once it is left.
     """
 
@@ -112,12 +115,14 @@ class Ingest:
         encoder: ChunkEncoder,
         executor: Executor,
         ahead: int,
+        known: Locations,
     ) -> None:
         self._transaction = transaction
         self._reader = reader
         self._encoder = encoder
         self._executor = executor
         self._ahead = ahead
+        self._known = known
         self._running: deque[tuple[Future[_Outcome], IngestedTensor, Sequence[TensorSource]]] = deque()
         self._encoding: deque[Future[Record]] = deque()
         self._bundled: set[ChunkId] = set()
@@ -190,12 +195,12 @@ class Ingest:
         plain = place.source.read(place.start, place.stop)
         dtype, hint = place.source.dtype, place.hint
         chunk = ChunkId.of(plain)
-        if chunk == hint:
+        if chunk == hint and hint in self._known:
             if not self._reader.cache.keep(chunk):
                 self._reader.cache.put(chunk, plain, None)
             return _Outcome(chunk, finiteness(plain, dtype) if suspect else Finiteness.FINITE, None)
         state = finiteness(plain, dtype)
-        known = self._reader.locate([chunk] if hint is None else [chunk, hint])
+        known = ChainMap(self._reader.locate([chunk]), self._known)
         if chunk in known or self._transaction.contains(chunk):
             record = None
         else:
@@ -236,10 +241,9 @@ class Ingest:
         """Encode what the store and this transaction lack of a bundle: both are asked for all of it at once."""
         bundle = self._bundles.pop((dtype, kind))
         bundle.judge(dtype)
-        changed = [small for small in bundle.members if small.chunk != small.hint]
-        hints = (small.hint for small in changed if small.hint is not None)
-        known = self._reader.locate([*(small.chunk for small in changed), *hints])
-        self._transaction.refer(s.chunk for s in bundle.members if s.chunk == s.hint or s.chunk in known)
+        changed = [s for s in bundle.members if s.chunk != s.hint or s.chunk not in self._known]
+        known = ChainMap(self._reader.locate(small.chunk for small in changed), self._known)
+        self._transaction.refer(s.chunk for s in bundle.members if s.chunk in known)
         fresh = {s.chunk: s for s in changed if s.chunk not in known and s.chunk not in self._bundled}
         self._bundled.update(fresh)
         if fresh:

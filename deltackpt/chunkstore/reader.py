@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.index import View
@@ -32,7 +32,7 @@ class ChunkNotFoundError(NotFoundError):
     """No record of the store holds the chunk any more."""
 
 
-Locations = dict[ChunkId, Location]
+Locations = MutableMapping[ChunkId, Location]
 Lent = Mapping[ChunkId, memoryview]
 NOTHING_LENT: Lent = {}
 Borrow = Callable[[ChunkId], memoryview | None]
@@ -87,7 +87,7 @@ class ChunkReader:
 
     def read(self, chunk: ChunkId, known: Locations | None = None) -> memoryview:
         """The chunk's plain bytes, hashed."""
-        location = self._location(chunk, known or {})
+        location = self._location(chunk, {} if known is None else known)
         out = memoryview(bytearray(location.plain_length))
         self.read_into(chunk, out, known)
         return out
@@ -101,7 +101,7 @@ class ChunkReader:
         is a delta against, are damaged. ``out`` holds anything then.
         """
         try:
-            self._fill(chunk, out, known or {}, lent)
+            self._fill(chunk, out, {} if known is None else known, lent)
         except FileNotFoundError:
             # A gc may have moved the chunk to another pack since it was located.
             self._store.catch_up()

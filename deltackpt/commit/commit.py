@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from deltackpt.chunkstore.encoder import ChunkEncoder
@@ -114,11 +115,14 @@ def _check_step(request: CommitRequest, start: _Start) -> None:
 def _attempt(repository: Repository, content: Content, request: CommitRequest, start: _Start) -> Commit:
     encoder = ChunkEncoder(repository.reader, repository.options.chain_budget or DEFAULT_BUDGET)
     repository.reader.cache.begin()
-    with (
-        Transaction(repository.chunks, repository.reader) as transaction,
-        Ingest(transaction, repository.reader, encoder, repository.executor, repository.ahead) as ingest,
-    ):
+    reader = repository.reader
+    with ExitStack() as stack:
+        transaction = stack.enter_context(Transaction(repository.chunks, reader))
+        # After the transaction has begun, or a gc could take what is found here and nobody would notice.
         bases = _parent_tensors(repository, start.parent)
+        known = reader.locate(chunk for tensor in bases.values() for chunk in tensor.chunks)
+        ingest = Ingest(transaction, reader, encoder, repository.executor, repository.ahead, known)
+        stack.enter_context(ingest)
         parts = TensorWriter(ingest, bases, repository.chunks.facts.chunk_bytes).write(content.parts)
         ingest.finish()
         draft = _describe(ingest, parts, request, start)
