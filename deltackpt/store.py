@@ -60,10 +60,21 @@ class Store:
         self._repository = Repository(os.fspath(path), options or Options(), progress)
 
     @classmethod
-    def init(cls, path: str | os.PathLike[str], *, options: Options | None = None) -> Self:
-        """Make a new store in ``path``, which may exist as long as it holds no store, and open it."""
+    def init(
+        cls, path: str | os.PathLike[str], *, options: Options | None = None, reserve: int | str | None = None
+    ) -> Self:
+        """Make a new store in ``path``, which may exist as long as it holds no store, and open it.
+
+        ``reserve`` is the room, in bytes or a text such as "256MiB", that is kept for deleting on a full disk: 64 MiB,
+        or less on a small disk, unless told otherwise; 0 keeps none. DiskFullError when there is no room for it.
+        """
+        from deltackpt.maintenance.quantity import parse_size
+
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        facts.create(Disk(), Layout(os.path.abspath(os.fspath(path))), created)
+        room = parse_size(reserve) if isinstance(reserve, str) else reserve
+        if room is not None and room < 0:
+            raise InvalidInputError(f"the reserve is a number of bytes from 0 on, not {room}")
+        facts.create(Disk(), Layout(os.path.abspath(os.fspath(path))), created, room)
         return cls(path, options=options)
 
     def __enter__(self) -> Self:

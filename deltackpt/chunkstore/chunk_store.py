@@ -19,6 +19,7 @@ from deltackpt.chunkstore.index import Index, Progress, Update, View, local_inde
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.chunkstore.log import Log, LogCorruptError, Published
 from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
+from deltackpt.chunkstore.reserve import despite_full_disk
 from deltackpt.errors import CorruptError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk
 from deltackpt.fs.kind import filesystem_kind, is_network
@@ -92,10 +93,14 @@ class ChunkStore:
     def rebuild(self, damaged: int | None = None) -> None:
         """Build the index again from log and packs, unless the one with the inode ``damaged`` is not there any more."""
         total = len(self.log.numbers())
-        try:
+
+        def renew() -> None:
             with self.index.renewing(damaged) as update:
                 if update is not None:
                     self._apply_new(update, lambda number: self._progress(number, total))
+
+        try:
+            self.despite_full_disk(renew)
         except IndexDamagedError as damage:
             raise self._no_index(damage) from damage
 
@@ -106,10 +111,17 @@ class ChunkStore:
                 self._doubted = True
                 self.rebuild()
 
+    def despite_full_disk(self, action: Callable[[], T]) -> T:
+        """What ``action``, which deletes or follows the log, gives; on a full disk with the help of the reserve."""
+        return despite_full_disk(self.disk, self.layout, self.facts.reserve_bytes, action)
+
     def _update(self, change: Callable[[Update], None]) -> None:
-        try:
+        def update_index() -> None:
             with self.index.updating() as update:
                 change(update)
+
+        try:
+            self.despite_full_disk(update_index)
         except IndexDamagedError as damage:
             self.rebuild(damage.inode)
 

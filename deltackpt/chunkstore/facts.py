@@ -10,9 +10,9 @@ import xxhash
 
 from deltackpt.chunking.grid import TARGET_CHUNK_BYTES
 from deltackpt.chunkstore.layout import Layout
-from deltackpt.chunkstore.reserve import keep_reserve
+from deltackpt.chunkstore.reserve import default_bytes, keep_reserve, release_reserve, reserve_held
 from deltackpt.errors import FormatError, InvalidInputError, NotFoundError, StorageError, UnsupportedError
-from deltackpt.fs.disk import Disk
+from deltackpt.fs.disk import Disk, DiskFullError
 
 FORMAT = 0
 HASH = "blake3-256"
@@ -24,7 +24,7 @@ class NotAStoreError(NotFoundError):
 
 
 class StoreFacts(msgspec.Struct, frozen=True):
-    """The facts of a store: its format version, its own id, and how contents are named and cut.
+    """The facts of a store: its format version, its own id, how contents are named and cut, the size of its reserve.
 
     ``check`` is the checksum of the others.
     """
@@ -34,6 +34,7 @@ class StoreFacts(msgspec.Struct, frozen=True):
     created: str
     hash: str
     chunk_bytes: int
+    reserve_bytes: int
     check: str
 
     @property
@@ -41,14 +42,14 @@ class StoreFacts(msgspec.Struct, frozen=True):
         return bytes.fromhex(self.store_id)
 
     @classmethod
-    def new(cls, created: str) -> StoreFacts:
+    def new(cls, created: str, reserve_bytes: int) -> StoreFacts:
         """Facts of a store to be made now."""
-        facts = cls(FORMAT, os.urandom(16).hex(), created, HASH, TARGET_CHUNK_BYTES, "")
+        facts = cls(FORMAT, os.urandom(16).hex(), created, HASH, TARGET_CHUNK_BYTES, reserve_bytes, "")
         return msgspec.structs.replace(facts, check=facts.checksum())
 
     def checksum(self) -> str:
         """xxh3-64 of every other field, so that a damaged file is not taken for another store."""
-        told = (self.format, self.store_id, self.created, self.hash, self.chunk_bytes)
+        told = (self.format, self.store_id, self.created, self.hash, self.chunk_bytes, self.reserve_bytes)
         return xxhash.xxh3_64_hexdigest(msgspec.json.encode(told))
 
 
@@ -92,10 +93,12 @@ def _refuse_big_endian() -> None:
         raise UnsupportedError("stores are little-endian and this host is big-endian; use a little-endian host")
 
 
-def create(disk: Disk, layout: Layout, created: str) -> StoreFacts:
+def create(disk: Disk, layout: Layout, created: str, reserve_bytes: int | None = None) -> StoreFacts:
     """Make the folders of a new store and write its facts last: a folder without them is no store yet.
 
-    InvalidInputError when a store is there already; StorageError with advice when the file system cannot link.
+    ``reserve_bytes`` are set aside for a full disk, by default as many as suit the disk. InvalidInputError when a
+    store is there already; StorageError with advice when the file system cannot link; DiskFullError when there is no
+    room for the reserve that was asked for.
     """
     _refuse_big_endian()
     if disk.exists(layout.facts):
@@ -107,7 +110,8 @@ def create(disk: Disk, layout: Layout, created: str) -> StoreFacts:
         disk.make_directory(folder)
     # Before the facts: whoever finds those may rely on the folders.
     disk.sync_directory(layout.root)
-    facts = StoreFacts.new(created)
+    facts = StoreFacts.new(created, default_bytes(disk, layout) if reserve_bytes is None else reserve_bytes)
+    _reserve(disk, layout, facts, required=reserve_bytes is not None)
     staged = os.path.join(layout.log, f".{facts.store_id}.tmp")
     fd = disk.create(staged)
     try:
@@ -123,7 +127,6 @@ def create(disk: Disk, layout: Layout, created: str) -> StoreFacts:
         raise InvalidInputError(f"{layout.root!r} holds a store already; open it instead") from None
     finally:
         disk.unlink(staged)
-    keep_reserve(disk, layout)
     for folder in (layout.log, layout.root):
         disk.sync_directory(folder)
     return facts
@@ -136,6 +139,16 @@ def _make_folders(disk: Disk, path: str) -> None:
         _make_folders(disk, above)
     disk.make_directory(path)
     disk.sync_directory(above)
+
+
+def _reserve(disk: Disk, layout: Layout, facts: StoreFacts, *, required: bool) -> None:
+    keep_reserve(disk, layout, facts.reserve_bytes)
+    if required and reserve_held(disk, layout) < facts.reserve_bytes:
+        release_reserve(disk, layout)
+        raise DiskFullError(
+            f"no room for a reserve of {facts.reserve_bytes} bytes in {layout.root!r}, where"
+            f" {disk.free_bytes(layout.root)} are free; choose a smaller one (--reserve), or 0 for none"
+        )
 
 
 def _probe_link(disk: Disk, layout: Layout, staged: str) -> None:

@@ -22,6 +22,7 @@ from deltackpt.codec.encode import DEFAULT_BUDGET
 from deltackpt.commit.content import Content
 from deltackpt.commit.parts import TensorWriter, WrittenPart, write_objects
 from deltackpt.commit.request import CommitRequest, plain_config
+from deltackpt.commit.room import check_room
 from deltackpt.errors import ConflictError, InvalidInputError, LockedError, StorageError
 from deltackpt.history.commits import Commit, History
 from deltackpt.history.manifest import StoredTensor
@@ -119,6 +120,7 @@ def _attempt(repository: Repository, content: Content, request: CommitRequest, s
         Ingest(transaction, repository.reader, encoder, repository.executor, repository.ahead) as ingest,
     ):
         bases = _parent_tensors(repository, start.parent)
+        check_room(repository, content, bases, encoder)
         parts = TensorWriter(ingest, bases, repository.chunks.facts.chunk_bytes).write(content.parts)
         ingest.finish()
         draft = _describe(ingest, parts, request, start)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -134,6 +135,14 @@ class Disk:
     def size(self, path: str) -> int:
         with storage_errors("looking at", path):
             return os.stat(path).st_size
+
+    def free_bytes(self, path: str) -> int:
+        """Room on the disk of ``path`` that this process may still write to; without end where nobody knows."""
+        with storage_errors("looking at the room on", path):
+            found = os.statvfs(path)
+        if not found.f_blocks:
+            return sys.maxsize
+        return found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree)
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)

@@ -13,7 +13,6 @@ from deltackpt.chunkstore.environment import TABLES
 from deltackpt.chunkstore.facts import StoreFacts, read_facts
 from deltackpt.chunkstore.layout import Layout, pack_named, record_number
 from deltackpt.chunkstore.location import Location, inline_number, inline_pack, locations
-from deltackpt.chunkstore.reserve import RESERVE_BYTES
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import ChunkId, PackId
 
@@ -107,7 +106,6 @@ def test_the_facts_of_a_store(tmp_path: object) -> None:
     assert facts.check == facts.checksum()
     page = (PAGES / "store.md").read_text()
     assert all(f"| {field.name} |" in page for field in msgspec.structs.fields(StoreFacts))
-    assert f"{RESERVE_BYTES >> 10} KiB" in page
 
 
 def test_names_of_files() -> None:
