@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deltackpt.commit.request import OnConflict
     from deltackpt.diff.diff import Diff
     from deltackpt.history.oplog import Operation
+    from deltackpt.history.recoverable import Recoverable
     from deltackpt.maintenance.gc import GcPlan
     from deltackpt.maintenance.inventory import InventoryRow
     from deltackpt.maintenance.keep import Keep
@@ -304,14 +305,38 @@ class Store:
 
         return self.resolve(undelete(self._repository, str(commit)))
 
-    def prune(self, keep: Keep, *, dry_run: bool = False) -> PrunePlan:
+    def recoverable(self) -> list[Recoverable]:
+        """Commits and parts that were deleted, or that nothing names any more, and can be brought back until ``gc``."""
+        from deltackpt.history.recoverable import recoverable
+
+        return recoverable(self._repository)
+
+    @property
+    def policy(self) -> Keep | None:
+        """What the store is to keep, from ``keep.toml`` in its folder; None while it has none. Can be set."""
+        from deltackpt.maintenance.policy import read_policy
+
+        return read_policy(self._repository.chunks)
+
+    @policy.setter
+    def policy(self, keep: Keep) -> None:
+        from deltackpt.maintenance.policy import write_policy
+
+        write_policy(self._repository.chunks, keep)
+
+    def prune(
+        self, keep: Keep | None = None, *, dry_run: bool = False, branches: Sequence[str] | None = None
+    ) -> PrunePlan:
         """Delete every commit that ``keep`` does not keep, and thin those of which it keeps only weights.
 
-        The plan says why each commit stays and exactly how many bytes a ``gc`` frees then.
+        Without ``keep`` the store's :attr:`policy` is meant. With ``branches`` only those are looked at, and what
+        is on any other stays. The plan says why each commit stays and exactly how many bytes a ``gc`` frees then.
         """
+        from deltackpt.maintenance.policy import the_policy
         from deltackpt.maintenance.prune import prune
 
-        return prune(self._repository, keep, dry_run=dry_run)
+        chosen = the_policy(self._repository.chunks) if keep is None else keep
+        return prune(self._repository, chosen, dry_run=dry_run, branches=branches)
 
     def oplog(self) -> Iterator[Operation]:
         """Everything that was ever published, newest first."""

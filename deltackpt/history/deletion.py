@@ -36,9 +36,9 @@ def delete(repository: Repository, commits: Iterable[Commit], thinned: Iterable[
 
 
 def undelete(repository: Repository, prefix: str) -> CommitId:
-    """Bring back a deleted commit, or the thinned parts of one, by its id or a unique prefix of it; returns the id.
+    """Bring back a deleted commit and its thinned parts, by its id or a unique prefix of it; returns the id.
 
-    NotFoundError when nothing of it was deleted, or a gc has purged its contents since.
+    Parts that a gc has purged stay thinned. NotFoundError when nothing of it was deleted, or all of that is purged.
     """
     commit = repository.look(lambda history: _deleted_with_prefix(history.view, prefix))
 
@@ -46,9 +46,10 @@ def undelete(repository: Repository, prefix: str) -> CommitId:
         deleted = view.deleted(commit)
         if not deleted:
             raise NotFoundError(f"nothing of commit {commit.short} is deleted")
-        if any(deleted.values()):
+        left = tuple(Piece(commit, part) for part, purged in deleted.items() if not purged)
+        if deleted.get(None) or not left:
             raise NotFoundError(f"the contents of commit {commit.short} were purged by a gc and cannot be brought back")
-        return Decision("undelete", undeleted=tuple(Piece(commit, part) for part in deleted))
+        return Decision("undelete", undeleted=left)
 
     publish(repository, decide)
     return commit

@@ -8,9 +8,9 @@ from fractions import Fraction
 
 from deltackpt.errors import InvalidInputError
 
-_DURATION = re.compile(r"(\d{1,12})\s*([smhdw])")
+_DURATION = re.compile(r"([0-9]{1,12})\s*([smhdw])")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
