@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from deltackpt.maintenance.keep import Keep
     from deltackpt.maintenance.prune import PrunePlan
     from deltackpt.maintenance.stats import Stats
-    from deltackpt.maintenance.verify import Report
+    from deltackpt.maintenance.verify.completeness import Completeness
+    from deltackpt.maintenance.verify.file import FileCheck
+    from deltackpt.maintenance.verify.report import Report
 
 Ref = str | Commit | CommitId
 Progress = Callable[[int], None]
@@ -358,11 +360,39 @@ class Store:
             raise InvalidInputError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
         return collect(self._repository, dry_run=dry_run)
 
-    def verify(self, *, data: bool = False, progress: Callable[[int, int], None] | None = None) -> Report:
-        """Check the store: its structure, or with ``data`` every byte. Problems are in the report, not raised."""
-        from deltackpt.maintenance.verify import verify
+    def verify(
+        self,
+        *,
+        data: bool = False,
+        sample: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Report:
+        """Check the store: its structure; with ``data`` every byte; with ``sample`` a share of them, such as 0.05.
 
-        return verify(self._repository, data=data, progress=progress)
+        Samples begin with what was checked longest ago. Problems are in the report, not raised. ``progress`` hears
+        (bytes read, bytes in all), from several threads.
+        """
+        from deltackpt.maintenance.verify.store import verify
+
+        return verify(self._repository, data=data, sample=sample, progress=progress)
+
+    def verify_file(
+        self, path: str | os.PathLike[str], ref: Ref | None = None, *, progress: Progress | None = None
+    ) -> FileCheck:
+        """Compare a file, tensor by tensor, with the commit at ``ref``, or with the one that its header names.
+
+        The file may be a checkout of any part of a state, or the file that was committed. Differences are in what is
+        returned, not raised.
+        """
+        from deltackpt.maintenance.verify.file import check_file
+
+        return check_file(self._repository, os.fspath(path), ref, progress)
+
+    def completeness(self, ref: Ref, names: Sequence[str]) -> Completeness:
+        """Whether a commit has parts, or values at the top level, of these names, or lost them by thinning."""
+        from deltackpt.maintenance.verify.completeness import completeness
+
+        return completeness(self._repository, self.resolve(ref), names)
 
     def _parent(self, parent: Ref | None) -> str | Commit | None:
         return self.resolve(parent) if isinstance(parent, CommitId) else parent
