@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deltackpt.diff.diff import Diff
     from deltackpt.history.oplog import Operation
     from deltackpt.history.recoverable import Recoverable
+    from deltackpt.maintenance.doctor.checkup import Checkup
     from deltackpt.maintenance.gc import GcPlan
     from deltackpt.maintenance.inventory import InventoryRow
     from deltackpt.maintenance.keep import Keep
@@ -393,6 +394,16 @@ class Store:
         from deltackpt.maintenance.verify.completeness import completeness
 
         return completeness(self._repository, self.resolve(ref), names)
+
+    @staticmethod
+    def doctor(path: str | os.PathLike[str]) -> Checkup:
+        """Look around the store at ``path``, which need not open: versions, disk, sizes, index, and every trouble.
+
+        Changes nothing. NotFoundError when there is no store.
+        """
+        from deltackpt.maintenance.doctor.examine import examine
+
+        return examine(os.fspath(path))
 
     def _parent(self, parent: Ref | None) -> str | Commit | None:
         return self.resolve(parent) if isinstance(parent, CommitId) else parent

@@ -40,6 +40,15 @@ def _no_progress(done: int, total: int) -> None:
     """Nobody watches."""
 
 
+def index_folder(layout: Layout, key: bytes) -> tuple[str, str]:
+    """Where the index of a store lives, and why that is not in the store; no reason when it is."""
+    root = layout.root
+    if os.access(root, os.W_OK) and not is_network(root):
+        return layout.index, ""
+    reason = "read-only" if not os.access(root, os.W_OK) else f"on a network share ({filesystem_kind(root)})"
+    return local_index_folder(key, root), reason
+
+
 class ChunkStore:
     """An open store. ``progress`` hears (records done, records in all) while a lost index is built again.
 
@@ -157,12 +166,9 @@ class ChunkStore:
         return found
 
     def _index_folder(self) -> str:
-        root = self.layout.root
-        if os.access(root, os.W_OK) and not is_network(root):
-            return self.layout.index
-        folder = local_index_folder(self.facts.key, root)
-        reason = "read-only" if not os.access(root, os.W_OK) else f"on a network share ({filesystem_kind(root)})"
-        _say_once(f"store {root!r} is {reason}, so its index is kept on this machine, in {folder!r}")
+        folder, reason = index_folder(self.layout, self.facts.key)
+        if reason:
+            _say_once(f"store {self.layout.root!r} is {reason}, so its index is kept on this machine, in {folder!r}")
         return folder
 
     def _check_log(self) -> None:

@@ -15,7 +15,7 @@ from deltackpt.cli.program import COMMANDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 # Names that a user chose, not keys of ours.
-FREE_FORM = {"metrics", "environment", "config", "meta", "parts", "chunks", "recipes", "requires"}
+FREE_FORM = {"metrics", "environment", "config", "meta", "parts", "chunks", "recipes", "requires", "versions", "rows"}
 
 
 def keys(document: Any) -> Iterator[str]:
@@ -49,6 +49,7 @@ def test_every_command_stands_in_the_table() -> None:
         ["verify"],
         ["verify", "--sample", "5%"],
         ["verify", "--requires", "model"],
+        ["doctor"],
     ],
 )
 def test_every_key_of_a_document_is_explained(cli: Cli, history: Store, arguments: list[str]) -> None:
