@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from disks import damage, packs
+from documents import ROOT, blocks
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deltackpt import Store
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import PackId
-from deltackpt.maintenance.verify.ledger import NAME, Ledger, read_ledger, write_ledger
+from deltackpt.maintenance.verify.ledger import NAME, Entry, Ledger, read_ledger, write_ledger
 
 PACKS = [PackId(bytes([number]) * 16) for number in range(8)]
 
@@ -65,6 +66,16 @@ def test_it_is_written_and_read(tmp_path: Path) -> None:
     write_ledger(Disk(), str(tmp_path), ledger)
     assert read_ledger(Disk(), str(tmp_path)) == ledger
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_its_bytes_are_those_of_the_page(tmp_path: Path) -> None:
+    texts = [block.text for block in blocks(ROOT / "docs" / "format" / "index.md") if block.language == "golden"]
+    (text,) = [text for text in texts if text.startswith("checked\n")]
+    (tmp_path / NAME).write_bytes(bytes.fromhex(text.removeprefix("checked\n")))
+    ledger = Ledger({PackId(bytes(range(16))): Entry(3, 1_700_000_000)})
+    assert read_ledger(Disk(), str(tmp_path)) == ledger
+    write_ledger(Disk(), str(tmp_path), ledger)
+    assert (tmp_path / NAME).read_bytes() == bytes.fromhex(text.removeprefix("checked\n"))
 
 
 def test_one_that_cannot_be_trusted_starts_over(tmp_path: Path) -> None:
