@@ -10,7 +10,7 @@ import xxhash
 
 from deltackpt.chunking.grid import TARGET_CHUNK_BYTES
 from deltackpt.chunkstore.layout import Layout
-from deltackpt.chunkstore.reserve import default_bytes, keep_reserve, release_reserve, reserve_held
+from deltackpt.chunkstore.reserve import default_bytes, keep_reserve
 from deltackpt.errors import FormatError, InvalidInputError, NotFoundError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk, DiskFullError
 
@@ -111,7 +111,9 @@ def create(disk: Disk, layout: Layout, created: str, reserve_bytes: int | None =
     # Before the facts: whoever finds those may rely on the folders.
     disk.sync_directory(layout.root)
     facts = StoreFacts.new(created, default_bytes(disk, layout) if reserve_bytes is None else reserve_bytes)
-    _reserve(disk, layout, facts, required=reserve_bytes is not None)
+    if reserve_bytes is not None:
+        _check_room(disk, layout, reserve_bytes)
+    keep_reserve(disk, layout, facts.reserve_bytes)
     staged = os.path.join(layout.log, f".{facts.store_id}.tmp")
     fd = disk.create(staged)
     try:
@@ -141,13 +143,13 @@ def _make_folders(disk: Disk, path: str) -> None:
     disk.sync_directory(above)
 
 
-def _reserve(disk: Disk, layout: Layout, facts: StoreFacts, *, required: bool) -> None:
-    keep_reserve(disk, layout, facts.reserve_bytes)
-    if required and reserve_held(disk, layout) < facts.reserve_bytes:
-        release_reserve(disk, layout)
+def _check_room(disk: Disk, layout: Layout, reserve_bytes: int) -> None:
+    """Before anything is set aside: trying would fill the disk for a moment, under everybody who uses it."""
+    free = disk.free_bytes(layout.root)
+    if reserve_bytes > free:
         raise DiskFullError(
-            f"no room for a reserve of {facts.reserve_bytes} bytes in {layout.root!r}, where"
-            f" {disk.free_bytes(layout.root)} are free; choose a smaller one (--reserve), or 0 for none"
+            f"no room for a reserve of {reserve_bytes} bytes in {layout.root!r}, where {free} are free;"
+            " choose a smaller one (--reserve), or 0 for none"
         )
 
 

@@ -46,7 +46,7 @@ def check_room(
     chunks = repository.chunks
     tensors = [tensor for part in content.parts for tensor in part.tensors]
     plain = sum(map(_size, tensors))
-    free = chunks.disk.free_bytes(chunks.layout.root)
+    free = chunks.disk.free_bytes(chunks.layout.root, at_most=True)
     if plain <= free:
         return
     shares: list[Fraction] = []

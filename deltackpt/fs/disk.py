@@ -136,13 +136,16 @@ class Disk:
         with storage_errors("looking at", path):
             return os.stat(path).st_size
 
-    def free_bytes(self, path: str) -> int:
-        """Room on the disk of ``path`` that this process may still write to; without end where nobody knows."""
+    def free_bytes(self, path: str, *, at_most: bool = False) -> int:
+        """Room on the disk of ``path`` that is there for everybody; without end where nobody knows.
+
+        ``at_most`` counts what may be kept back for the superuser, too, if this process is one.
+        """
         with storage_errors("looking at the room on", path):
             found = os.statvfs(path)
         if not found.f_blocks:
             return sys.maxsize
-        return found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree)
+        return found.f_frsize * (found.f_bfree if at_most and not os.geteuid() else found.f_bavail)
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)

@@ -21,7 +21,7 @@ class SmallDisk(Disk):
         self.room = room
         self._held: dict[str, int] = {}
 
-    def free_bytes(self, path: str) -> int:
+    def free_bytes(self, path: str, *, at_most: bool = False) -> int:
         return self.room - sum(self._held.values())
 
     def allocate(self, fd: int, size: int, path: str) -> None:
@@ -107,9 +107,13 @@ def test_a_size_that_makes_no_sense(tmp_path: Path, told: int | str) -> None:
     assert not (tmp_path / "store").exists()
 
 
-def test_a_reserve_that_does_not_fit_makes_no_store(tmp_path: Path) -> None:
-    with pytest.raises(DiskFullError, match="no room for a reserve of 1000000000000000000 bytes"):
-        Store.init(tmp_path / "store", reserve=10**18)
+def test_a_reserve_that_does_not_fit_is_not_tried_and_makes_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Disk, "allocate", lambda *arguments: pytest.fail("this would fill the disk for a moment"))
+        with pytest.raises(DiskFullError, match="no room for a reserve of 1000000000000000000 bytes"):
+            Store.init(tmp_path / "store", reserve=10**18)
     assert not (tmp_path / "store" / "store.json").exists()
     Store.init(tmp_path / "store").close()
 

@@ -24,7 +24,7 @@ class Free(Disk):
         self.free = free
         self.written = 0
 
-    def free_bytes(self, path: str) -> int:
+    def free_bytes(self, path: str, *, at_most: bool = False) -> int:
         return self.free
 
     def write(self, fd: int, pieces: Sequence[Buffer], path: str) -> None:
