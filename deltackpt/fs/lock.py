@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deltackpt.fs.disk import storage_errors
+from deltackpt.fs.disk import reading_errors
 
 # How many seconds the readers of one process may hold the lock between them, and then leave it to others.
 LONGEST_HOLD = 0.05
@@ -120,7 +120,7 @@ class FileLock:
 
 
 def _open(path: str) -> int:
-    with storage_errors("opening", path):
+    with reading_errors("opening", path):
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
