@@ -10,29 +10,21 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import TypeVar
 
 from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.facts import StoreFacts, read_facts
-from deltackpt.chunkstore.index import Index, Progress, Update, View, local_index_folder
+from deltackpt.chunkstore.index import Index, Progress, Update, View
+from deltackpt.chunkstore.index_folder import index_folder
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.chunkstore.log import Log, LogCorruptError, Published
 from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
 from deltackpt.errors import CorruptError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk
-from deltackpt.fs.kind import filesystem_kind, is_network
 from deltackpt.ids import PackId
 
 T = TypeVar("T")
 Entries = Mapping[PackId, Sequence[PackEntry]]
-
-
-@cache
-def _say_once(message: str) -> None:
-    import logging
-
-    logging.getLogger("deltackpt").warning(message)
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -42,8 +34,7 @@ def _no_progress(done: int, total: int) -> None:
 class ChunkStore:
     """An open store. ``progress`` hears (records done, records in all) while a lost index is built again.
 
-    ``index_folder`` is where the index lives: inside the store unless the store is on a network share or
-    cannot be written, where it is a folder of this machine's cache.
+    The index lives inside the store, or on this machine where that cannot be (see ``index_folder.py``).
     """
 
     def __init__(self, root: str, disk: Disk | None = None, progress: Progress = _no_progress) -> None:
@@ -53,7 +44,7 @@ class ChunkStore:
         self.log = Log(self.disk, self.layout)
         self._progress = progress
         self.writable = os.access(self.layout.log, os.W_OK)
-        self.index = Index(self._index_folder(), self.facts.key)
+        self.index = Index(index_folder(self.layout, self.facts.key), self.facts.key)
         self._doubting = threading.Lock()
         self._doubted = False
         self._check_log()
@@ -143,15 +134,6 @@ class ChunkStore:
             with contextlib.suppress(FileNotFoundError, PackCorruptError, UnsupportedError):
                 found[pack] = read_entries(self.disk, self.layout.pack(pack), pack)
         return found
-
-    def _index_folder(self) -> str:
-        root = self.layout.root
-        if os.access(root, os.W_OK) and not is_network(root):
-            return self.layout.index
-        folder = local_index_folder(self.facts.key, root)
-        reason = "read-only" if not os.access(root, os.W_OK) else f"on a network share ({filesystem_kind(root)})"
-        _say_once(f"store {root!r} is {reason}, so its index is kept on this machine, in {folder!r}")
-        return folder
 
     def _check_log(self) -> None:
         if not self.disk.exists(self.layout.log):
