@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from deltackpt.chunkstore.environment import IndexDamagedError
+from deltackpt.chunkstore.environment import IndexDamagedError, join, leave
 from deltackpt.chunkstore.facts import StoreFacts, read_facts
 from deltackpt.chunkstore.index import Index, Progress, Update, View
 from deltackpt.chunkstore.index_folder import index_folder
@@ -45,9 +45,18 @@ class ChunkStore:
         self._progress = progress
         self.writable = os.access(self.layout.log, os.W_OK)
         self.index = Index(index_folder(self.layout, self.facts.key), self.facts.key)
+        join(self.index.folder, self)
         self._doubting = threading.Lock()
         self._doubted = False
-        self._check_log()
+        try:
+            self._check_log()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give back the files of the index, unless others in this process use it. The next look opens them again."""
+        leave(self.index.folder, self)
 
     def look(self, question: Callable[[View], T]) -> T:
         """Answer ``question`` from the index as it is; a damaged index is built again first.
@@ -140,10 +149,10 @@ class ChunkStore:
             raise LogCorruptError(
                 f"folder {self.layout.log!r} is missing, and with it all commits; restore it from a copy of the store"
             )
-        numbers = self.log.numbers()
+        self.log.numbers()
         applied, tail = self.look(lambda view: (view.applied, view.tail))
-        if applied > (numbers[-1] if numbers else 0):
-            path = self.layout.record(applied)
+        path = self.layout.record(applied)
+        if applied and not self.disk.exists(path):
             raise LogCorruptError(
                 f"log record {applied} ({path}): missing, though the index has seen it;"
                 " restore this file from a copy of the store"

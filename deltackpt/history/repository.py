@@ -95,3 +95,4 @@ class Repository:
             self._executor.shutdown(wait=True)
         self._executor = None
         self.reader.close()
+        self.chunks.close()
