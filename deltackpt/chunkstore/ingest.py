@@ -17,7 +17,7 @@ from typing import Any, Self
 from deltackpt.chunking.grid import Grid
 from deltackpt.chunkstore.encoder import ChunkEncoder, Hint, WideChunk
 from deltackpt.chunkstore.pack_writer import Payload
-from deltackpt.chunkstore.reader import ChunkReader
+from deltackpt.chunkstore.reader import ChunkReader, Locations
 from deltackpt.chunkstore.record import BUNDLED_BELOW, MAX_MEMBERS, Kind, RecordHead
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.ids import ChunkId
@@ -196,13 +196,20 @@ class Ingest:
             return _Outcome(chunk, finiteness(plain, dtype) if suspect else Finiteness.FINITE, None)
         state = finiteness(plain, dtype)
         known = self._reader.locate([chunk] if hint is None else [chunk, hint])
-        if chunk in known or self._transaction.contains(chunk):
+        if self._transaction.contains(chunk) or self._transaction.is_there(chunk, known):
             record = None
+        elif chunk in known:
+            self._transaction.replace(known[chunk])
+            record = self._encoder.encode(chunk, plain, dtype.element, None, known)
         else:
             wide = None if place.wide is None else place.wide.read(place.start, place.stop, known, self._reader)
-            record = self._encoder.encode(chunk, plain, dtype.element, hint, known, wide)
+            record = self._encoder.encode(chunk, plain, dtype.element, self._usable(hint, known), known, wide)
         self._reader.cache.put(chunk, plain, hint)
         return _Outcome(chunk, state, record)
+
+    def _usable(self, hint: Hint, known: Locations) -> Hint:
+        """``hint``, unless it has been lost."""
+        return hint if hint is not None and self._transaction.is_there(hint, known) else None
 
     def _drain(self, ahead: int) -> None:
         """Append results in order until at most ``ahead`` chunks are under way."""
@@ -239,12 +246,15 @@ class Ingest:
         changed = [small for small in bundle.members if small.chunk != small.hint]
         hints = (small.hint for small in changed if small.hint is not None)
         known = self._reader.locate([*(small.chunk for small in changed), *hints])
-        self._transaction.refer(s.chunk for s in bundle.members if s.chunk == s.hint or s.chunk in known)
-        fresh = {s.chunk: s for s in changed if s.chunk not in known and s.chunk not in self._bundled}
+        there = {small.chunk for small in changed if self._transaction.is_there(small.chunk, known)}
+        self._transaction.refer(s.chunk for s in bundle.members if s.chunk == s.hint or s.chunk in there)
+        fresh = {s.chunk: s for s in changed if s.chunk not in there and s.chunk not in self._bundled}
         self._bundled.update(fresh)
+        for chunk in fresh.keys() & known.keys():
+            self._transaction.replace(known[chunk])
         if fresh:
             members = [(small.chunk, small.plain) for small in fresh.values()]
-            hinted = [small.hint for small in fresh.values()]
+            hinted = [None if s.chunk in known else self._usable(s.hint, known) for s in fresh.values()]
             self._encoding.append(
                 self._executor.submit(self._encoder.encode_bundle, members, dtype.element, hinted, known, kind)
             )
