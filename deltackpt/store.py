@@ -118,7 +118,8 @@ class Store:
 
         ``state`` is any nesting of dicts, lists, tensors, arrays and plain values; it must not change until
         this returns. ``metrics`` are numbers by name. ``config`` and ``meta`` are plain data, shown by ``diff`` and
-        ``show``. The parent is the branch's head unless ``parent`` names another commit, which rewinds the branch.
+        ``show``. The parent is the branch's head unless ``parent`` names another commit, which rewinds the branch:
+        then ``step`` may be any, while along a branch it only grows.
 
         InvalidInputError names what cannot be stored, by its path in the state. ConflictError when another
         commit came first to the branch, unless ``on_conflict="rebase"``. StorageError when the disk refuses.
@@ -154,9 +155,7 @@ class Store:
         from deltackpt.commit.request import CommitRequest
         from deltackpt.commit.watched import watched
 
-        parent = self._parent(described.pop("parent", None))
-        defaults = {"step": None, "metrics": None, "tags": None}
-        request = CommitRequest.checked(**{**defaults, **described, "parent": parent})
+        request = CommitRequest.checked(**{**described, "parent": self._parent(described.get("parent"))})
         with file_content(os.fspath(path)) as content:
             return commit(self._repository, watched(content, progress), request)
 
@@ -267,11 +266,11 @@ class Store:
 
     # Keeping
 
-    def stats(self) -> Stats:
-        """The savings report."""
+    def stats(self, *, progress: Progress | None = None) -> Stats:
+        """The savings report. ``progress`` hears of the plain bytes of commits as they are looked at."""
         from deltackpt.maintenance.stats import stats
 
-        return stats(self._repository)
+        return stats(self._repository, progress)
 
     def inventory(self, ref: Ref) -> list[InventoryRow]:
         """Every tensor of a commit: its form, what it occupies, and how it is kept."""

@@ -201,7 +201,7 @@ def test_stats_add_up(cli: Cli, history: Store) -> None:
     assert found["dedup_saved"] == 3 * (64 * 64 * 4)
     assert found["parts"]["model"]["logical_bytes"] == found["logical_bytes"] == 4 * (2 * 64 * 64 * 4 + 16)
     lines = cli("stats").lines
-    assert lines[0].split() == ["part", "committed", "distinct", "stored", "ratio"]
+    assert lines[0].split() == ["part", "committed", "dedup", "deltas", "planes", "stored", "ratio"]
     assert lines[1].split()[:3] == ["model", "131", "kB"]
     assert any(re.fullmatch(r"saved by deduplication +-49\.2 kB +-37\.5 %", line) for line in lines)
     assert lines[-1] == "no garbage"

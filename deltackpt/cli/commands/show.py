@@ -36,4 +36,4 @@ def command(settings: Settings, ref: Address) -> None:
 def _lines(commit: Commit, names: Names, rows: Sequence[InventoryRow]) -> Iterator[str]:
     yield from commit_facts(commit, names)
     yield ""
-    yield from inventory_lines(rows)
+    yield from inventory_lines(rows, commit.logical_bytes)
