@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from deltackpt.checkout.fetch import IntoFile, Sink, fetch
 from deltackpt.checkout.leaves import NamedTensor, part_leaves
 from deltackpt.checkout.load import skeletons
-from deltackpt.checkout.ranges import read_window
+from deltackpt.checkout.ranges import read_boxes
 from deltackpt.checkout.wrappers import without_wrappers
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.formats.safetensors.writer import layout
@@ -18,6 +18,8 @@ from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import StoredPart, StoredTensor
 from deltackpt.history.objects import FileSkeleton, Form, ObjectCorruptError, decode
 from deltackpt.history.repository import Repository
+from deltackpt.skeleton.boxes import runs
+from deltackpt.skeleton.view import View
 
 Progress = Callable[[int], None]
 
@@ -88,10 +90,23 @@ def _export(
         whole = [span for span in spans if tensors[span.name].leaf.view is None]
         fetch(repository, ((tensors[s.name].stored, IntoFile(target, s.offset)) for s in whole), progress)
         for span in spans:
-            tensor = tensors[span.name]
-            if tensor.leaf.view is not None:
-                target.write_at(span.offset, read_window(repository, tensor.stored, tensor.leaf.view))
+            if (view := tensors[span.name].leaf.view) is not None:
+                _write_window(repository, target, span.offset, tensors[span.name].stored, view, progress)
     return size
+
+
+def _write_window(
+    repository: Repository, target: TargetFile, offset: int, stored: StoredTensor, view: View, progress: Progress | None
+) -> None:
+    """Write a window on a stored tensor, piece by piece, each to where its elements stand in the file."""
+    item = view.dtype.itemsize
+    for box, plain in read_boxes(repository, stored, view):
+        length, begins = runs(view.shape, box)
+        pieces = memoryview(plain)
+        for number, begin in enumerate(begins):
+            target.write_at(offset + begin * item, pieces[number * length * item : (number + 1) * length * item])
+        if progress is not None:
+            progress(len(plain))
 
 
 def _by_file_name(repository: Repository, commit: Commit, part: str | None) -> dict[str, NamedTensor]:

@@ -113,6 +113,13 @@ def _ml_form(name: str, itemsize: int) -> PlainForm | None:
     return PlainForm(dtype_named("uint8"), None if itemsize == 1 else itemsize) if name.isidentifier() else None
 
 
+def units_of(dtype: NumpyType) -> int:
+    """How many dimensions the table has for one element of a NumPy type: one where it is several of the table's."""
+    name = described(dtype)
+    form = None if name is None else plain_form(name, dtype.itemsize)
+    return 0 if form is None or form.units is None else 1
+
+
 def numpy_type(name: ArrayType) -> NumpyType:
     """The NumPy type of a stored name; FormatError when it is not one that this module writes."""
     import numpy as np

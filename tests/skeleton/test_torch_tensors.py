@@ -13,7 +13,7 @@ from deltackpt.skeleton.capture import capture
 from deltackpt.tensor.dtype import DTYPES
 
 TYPES = [getattr(torch, name) for name in DTYPES if hasattr(torch, name)]
-pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf", "ignore:Sparse CSR", "ignore:Sparse invariant")
+pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf", "ignore:Sparse [BC]S[RC]", "ignore:Sparse invariant")
 
 
 def any_bits(dtype: torch.dtype, *shape: int) -> torch.Tensor:
