@@ -11,6 +11,8 @@ _BRIEF = 80
 
 def brief(value: object) -> str:
     """``repr`` of whatever a caller passed, on one line and not too long for an error."""
+    if isinstance(value, str | bytes | bytearray):
+        value = value[: _BRIEF + 1]
     try:
         text = " ".join(repr(value).split())
     except ValueError:

@@ -21,7 +21,7 @@ from deltackpt.ids import CommitId
 if TYPE_CHECKING:
     from deltackpt.checkout.lazy import Reader
     from deltackpt.commit.request import OnConflict
-    from deltackpt.diff.diff import Diff
+    from deltackpt.diff.diff import Diff, Side
     from deltackpt.history.oplog import Operation
     from deltackpt.maintenance.gc import GcPlan
     from deltackpt.maintenance.inventory import InventoryRow
@@ -252,17 +252,17 @@ class Store:
 
         return checkout(self._repository, self.resolve(ref), os.fspath(path), part=part, force=force, progress=progress)
 
-    def diff(self, old: Ref, new: Ref, *, progress: Progress | None = None) -> Diff:
-        """What changed from ``old`` to ``new``."""
+    def diff(self, old: Ref, new: Ref, *, other: Store | None = None, progress: Progress | None = None) -> Diff:
+        """What changed from ``old`` to ``new``, which is a commit of the store ``other`` when that is given."""
         from deltackpt.diff.diff import diff
 
-        return diff(self._repository, self.resolve(old), self.resolve(new), progress)
+        return diff(self._side(old), (other or self)._side(new), progress)
 
-    def diff_bytes(self, old: Ref, new: Ref) -> int:
+    def diff_bytes(self, old: Ref, new: Ref, *, other: Store | None = None) -> int:
         """Plain bytes that :meth:`diff` compares: what its ``progress`` counts to."""
         from deltackpt.diff.diff import changed_bytes
 
-        return changed_bytes(self._repository, self.resolve(old), self.resolve(new))
+        return changed_bytes(self._side(old), (other or self)._side(new))
 
     # Keeping
 
@@ -326,6 +326,11 @@ class Store:
         from deltackpt.maintenance.verify import verify
 
         return verify(self._repository, data=data, progress=progress)
+
+    def _side(self, ref: Ref) -> Side:
+        from deltackpt.diff.diff import Side
+
+        return Side(self._repository, self.resolve(ref))
 
     def _parent(self, parent: Ref | None) -> str | Commit | None:
         return self.resolve(parent) if isinstance(parent, CommitId) else parent

@@ -123,7 +123,7 @@ def test_diff_tells_tensors_values_configuration_and_metrics_apart(cli: Cli, his
     assert lines[:7] == [
         f"from {old.description} to {new.description}",
         "metrics",
-        "  loss  0.0333333  ->  none",
+        "  loss  0.0333333  ->  absent",
         "config",
         "  seed  1  ->  2",
         "values",
