@@ -19,6 +19,7 @@ from deltackpt.history.resolve import DEFAULT_BRANCH
 from deltackpt.ids import CommitId
 
 if TYPE_CHECKING:
+    from deltackpt.checkout.export import Names
     from deltackpt.checkout.lazy import Reader
     from deltackpt.commit.request import OnConflict
     from deltackpt.diff.diff import Diff, Side
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
 
 Ref = str | Commit | CommitId
 Progress = Callable[[int], None]
+
+
+def _folder(path: str | bytes | os.PathLike[str]) -> str:
+    folder = os.fsdecode(path)
+    if "\0" in folder:
+        raise InvalidInputError(f"{folder!r} cannot be a folder: a path cannot hold a NUL character")
+    return folder
 
 
 def _silent(done: int, total: int) -> None:
@@ -57,13 +65,13 @@ class Store:
         options: Options | None = None,
         progress: Callable[[int, int], None] = _silent,
     ) -> None:
-        self._repository = Repository(os.fspath(path), options or Options(), progress)
+        self._repository = Repository(_folder(path), options or Options(), progress)
 
     @classmethod
     def init(cls, path: str | os.PathLike[str], *, options: Options | None = None) -> Self:
         """Make a new store in ``path``, which may exist as long as it holds no store, and open it."""
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        facts.create(Disk(), Layout(os.path.abspath(os.fspath(path))), created)
+        facts.create(Disk(), Layout(os.path.abspath(_folder(path))), created)
         return cls(path, options=options)
 
     def __enter__(self) -> Self:
@@ -113,6 +121,7 @@ class Store:
         config: Any = None,
         meta: Any = None,
         on_conflict: OnConflict = "fail",
+        progress: Progress | None = None,
     ) -> Commit:
         """Store a training state; returns once it is durable.
 
@@ -123,11 +132,12 @@ class Store:
 
         InvalidInputError names what cannot be stored, by its path in the state. ConflictError when another
         commit came first to the branch, unless ``on_conflict="rebase"``. StorageError when the disk refuses.
-        Whatever is raised, the store is as it was.
+        Whatever is raised, the store is as it was. ``progress`` hears of bytes as they are read, from several threads.
         """
         from deltackpt.commit.commit import commit
         from deltackpt.commit.content import state_content
         from deltackpt.commit.request import CommitRequest
+        from deltackpt.commit.watched import watched
 
         request = CommitRequest.checked(
             step=step,
@@ -140,7 +150,7 @@ class Store:
             meta=meta,
             on_conflict=on_conflict,
         )
-        return commit(self._repository, state_content(state), request)
+        return commit(self._repository, watched(state_content(state), progress), request)
 
     def commit_file(
         self, path: str | os.PathLike[str], *, progress: Progress | None = None, **described: Any
@@ -156,7 +166,7 @@ class Store:
         from deltackpt.commit.watched import watched
 
         request = CommitRequest.checked(**{**described, "parent": self._parent(described.get("parent"))})
-        with file_content(os.fspath(path)) as content:
+        with file_content(os.fsdecode(path)) as content:
             return commit(self._repository, watched(content, progress), request)
 
     def branch(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
@@ -208,24 +218,43 @@ class Store:
 
         return list_refs(self._repository, Tag)
 
-    def load(self, ref: Ref, *, select: str | None = None, part: str | None = None, device: Any = None) -> Any:
+    def load(
+        self,
+        ref: Ref,
+        *,
+        select: str | None = None,
+        part: str | None = None,
+        device: Any = None,
+        progress: Progress | None = None,
+    ) -> Any:
         """The state that was committed: the same nesting, types and bits, on the CPU unless ``device`` says otherwise.
 
         ``part`` gives that part's object itself. ``select`` is a glob over full names (``model/*``): entries of dicts
-        under which nothing is selected are left out, other elements become None.
+        under which nothing is selected are left out, other elements become None. ``progress`` hears of plain bytes.
         """
         from deltackpt.checkout.load import load
 
-        return load(self._repository, self.resolve(ref), select=select, part=part, device=device)
+        commit = self.resolve(ref)
+        return load(self._repository, commit, select=select, part=part, device=device, progress=progress)
 
-    def load_into(self, target: Any, ref: Ref, *, part: str | None = None, strict: bool = True) -> list[str]:
+    def load_into(
+        self,
+        target: Any,
+        ref: Ref,
+        *,
+        part: str | None = None,
+        strict: bool = True,
+        progress: Progress | None = None,
+    ) -> list[str]:
         """Overwrite the tensors within ``target`` in place; returns the names of those replaced.
 
-        Each is verified before it is copied. PairingError lists what does not fit before anything changes.
+        Each is verified before it is copied, in memory for the largest of them. PairingError lists what does not fit
+        before anything changes. ``progress`` hears of plain bytes.
         """
         from deltackpt.checkout.load_into import load_into
 
-        return load_into(self._repository, target, self.resolve(ref), part=part, strict=strict)
+        commit = self.resolve(ref)
+        return load_into(self._repository, target, commit, part=part, strict=strict, progress=progress)
 
     def reader(self, ref: Ref) -> Reader:
         """Single tensors of a commit, or rows of one, read on demand."""
@@ -239,18 +268,21 @@ class Store:
         path: str | os.PathLike[str],
         *,
         part: str | None = None,
+        names: Names = "module",
         force: bool = False,
         progress: Progress | None = None,
     ) -> int:
         """Write a commit to a file; returns its size.
 
         A commit made from a file gives the same bytes again. A state becomes safetensors: with ``part`` that
-        part under the module's own names, ready for ``load_state_dict``; else everything under full names.
+        part under the module's own names, ready for ``load_state_dict``; else everything under full names. With
+        ``names="stored"`` nothing that wrappers put before names is removed.
         An existing file is refused unless ``force``; the file appears complete or not at all.
         """
         from deltackpt.checkout.export import checkout
 
-        return checkout(self._repository, self.resolve(ref), os.fspath(path), part=part, force=force, progress=progress)
+        commit, target = self.resolve(ref), os.fsdecode(path)
+        return checkout(self._repository, commit, target, part=part, names=names, force=force, progress=progress)
 
     def diff(self, old: Ref, new: Ref, *, other: Store | None = None, progress: Progress | None = None) -> Diff:
         """What changed from ``old`` to ``new``, which is a commit of the store ``other`` when that is given."""

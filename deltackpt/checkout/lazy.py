@@ -100,7 +100,7 @@ class LazyTensor:
         """Rows ``start`` to ``stop`` as what was committed."""
         shape = (stop - start, *self._tensor.shape[1:]) if self._tensor.shape else ()
         plain = self._bytes(start, stop)
-        if isinstance(self._tensor.leaf.node, NumpyArray):
+        if self._array is not None:
             return self._as_array(plain, shape)
         return _torch_tensor(plain, self._tensor.dtype, shape)
 
@@ -154,9 +154,11 @@ class Reader:
 
 
 def _numpy_form(tensor: NamedTensor) -> Any:
-    """The NumPy type of an array that was committed; None for a torch tensor."""
+    """The NumPy type of an array that was committed, bytes for a large value; None for a torch tensor."""
     node = tensor.leaf.node
-    return numpy_type(node.type) if isinstance(node, NumpyArray) else None
+    if isinstance(node, NumpyArray):
+        return numpy_type(node.type)
+    return numpy_type("|u1") if tensor.leaf.is_value else None
 
 
 def _torch_tensor(plain: memoryview, dtype: DType, shape: tuple[int, ...]) -> Any:

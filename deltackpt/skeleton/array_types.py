@@ -108,7 +108,8 @@ def _text_form(kind: str, itemsize: int) -> PlainForm | None:
 
 def _ml_form(name: str, itemsize: int) -> PlainForm | None:
     dtype = DTYPES.get(name)
-    if dtype is not None and dtype.itemsize == itemsize:
+    # Narrow integers are bytes in the table, as any tool can have them.
+    if dtype is not None and dtype.itemsize == itemsize and "int" not in name:
         return PlainForm(dtype)
     return PlainForm(dtype_named("uint8"), None if itemsize == 1 else itemsize) if name.isidentifier() else None
 

@@ -10,15 +10,14 @@ from typing import TypeAlias
 from deltackpt.skeleton.names import joined, segment
 from deltackpt.skeleton.nodes import (
     Fields,
+    LargeValue,
     Mapping,
-    NumpyArray,
     PartHere,
     Reference,
     Sequence,
     Skeleton,
     SparseTensor,
     TensorNode,
-    TorchTensor,
     Tree,
 )
 from deltackpt.skeleton.table import TensorInfo
@@ -34,12 +33,18 @@ class TensorLeaf:
 
     ``view`` None: the leaf is the entry ``reference``, with its element type and shape. Otherwise it is that
     window on the entry's plain bytes, with an element type and shape of its own; ``strided.gather`` cuts it out.
+    A large value that is no tensor in the state is one here: it has its bytes in the table, too.
     """
 
     name: str
     reference: Reference
     view: View | None
     node: TensorNode
+
+    @property
+    def is_value(self) -> bool:
+        """Whether the state holds bytes or text here, and no tensor."""
+        return isinstance(self.node, LargeValue)
 
     def form(self, tables: Tables) -> tuple[DType, tuple[int, ...]]:
         """The leaf's own element type and shape."""
@@ -74,7 +79,7 @@ def leaves_below(tree: Tree, path: str, keys: tuple[object, ...] = ()) -> Iterat
     if isinstance(tree, SparseTensor):
         for name, part in zip(tree.part_names, tree.parts, strict=True):
             yield _tensor(joined(path, name), part)
-    elif isinstance(tree, TorchTensor | NumpyArray):
+    elif isinstance(tree, TensorNode):
         yield _tensor(path, tree)
     elif isinstance(tree, Sequence | Mapping | Fields) and tree.items:
         for key, item in zip(keys_of(tree), tree.items, strict=True):

@@ -78,7 +78,7 @@ def pair(
     side has is an error when ``strict``. Nothing is changed here.
     """
     live = dict(tensors_within(target, part))
-    stored = {leaf.name: leaf for leaf in leaves if isinstance(leaf, TensorLeaf)}
+    stored = {leaf.name: leaf for leaf in leaves if isinstance(leaf, TensorLeaf) and not leaf.is_value}
     pairs = [Pair(name, leaf.reference, leaf.view, live[name]) for name, leaf in stored.items() if name in live]
     different = _told((one.name, _difference(one.target, stored[one.name], tables)) for one in pairs)
     unwritable = _told((one.name, _library(one.target).objection(one.target)) for one in pairs)

@@ -27,6 +27,11 @@ _TYPES: dict[torch.dtype, DType] = {
 # Integers of the same width move as bits everywhere, also for types that have few kernels of their own.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
+_QUANTIZED = (
+    "store int_repr() with q_scale() and q_zero_point(), or with q_per_channel_scales(), q_per_channel_zero_points()"
+    " and q_per_channel_axis(), and make it again after loading"
+)
+
 _COMPRESSED = {
     torch.sparse_csr: ("sparse_csr", "crow_indices", "col_indices"),
     torch.sparse_csc: ("sparse_csc", "ccol_indices", "row_indices"),
@@ -67,18 +72,19 @@ def _open(tensor: torch.Tensor, view: View) -> StridedSource:
 def _describe(tensor: torch.Tensor, dtype: DType, path: str) -> tuple[View, Hashable]:
     """The tensor's window on its storage, and what stands for that storage."""
     shape: tuple[int, ...] = tuple(tensor.shape)
-    if 0 in shape:
-        return View(dtype, shape), ("empty", id(tensor))
-    if tensor.is_conj() or tensor.is_neg():
-        return View(dtype, shape), ("resolved", id(tensor))
-    storage = tensor.untyped_storage()
-    address = storage.data_ptr()
-    if not address and not storage.nbytes():
-        raise UnstorableError(path, "the tensor's storage has been freed; gather or reload it before committing")
     size = dtype.itemsize
     strides: tuple[int, ...] | None = tuple([step * size for step in tensor.stride()])
     if strides == row_major(shape, size):
         strides = None
+    if 0 in shape:
+        return View(dtype, shape, strides), ("empty", id(tensor))
+    if tensor.is_conj() or tensor.is_neg():
+        view = View(dtype, shape, strides)
+        return view if view.is_one_to_one() else View(dtype, shape), ("resolved", id(tensor))
+    storage = tensor.untyped_storage()
+    address = storage.data_ptr()
+    if not address and not storage.nbytes():
+        raise UnstorableError(path, "the tensor's storage has been freed; gather or reload it before committing")
     return View(dtype, shape, strides, int(tensor.storage_offset()) * size), address or ("storage", storage._cdata)
 
 
@@ -102,7 +108,7 @@ def _storable_type(tensor: torch.Tensor, path: str) -> DType:
         raise UnstorableError(path, f"tensors of layout {tensor.layout} cannot be stored; pass to_dense()")
     dtype = _TYPES.get(tensor.dtype)
     if dtype is None:
-        advice = "pass int_repr() with its scales" if tensor.is_quantized else "convert it to a stored type"
+        advice = _QUANTIZED if tensor.is_quantized else "convert it to a stored type"
         raise UnstorableError(path, f"tensors of type {tensor.dtype} cannot be stored; {advice}")
     return dtype
 
@@ -116,19 +122,21 @@ def _tensor(walk: Walk, tensor: torch.Tensor, path: str) -> None:
 
 
 def _parameter(walk: Walk, tensor: torch.Tensor, path: str) -> None:
-    if tensor.layout is not torch.strided:
-        raise UnstorableError(path, "sparse parameters cannot be stored; pass its .data")
-    _hole(walk, tensor, path, int(Flag.PARAMETER) | (int(Flag.REQUIRES_GRAD) if tensor.requires_grad else 0))
+    layout = tensor.layout
+    if layout is torch.sparse_coo or layout in _COMPRESSED:
+        _sparse(walk, tensor, path, Tag.SPARSE_PARAMETER)
+    else:
+        _hole(walk, tensor, path, int(Flag.PARAMETER) | (int(Flag.REQUIRES_GRAD) if tensor.requires_grad else 0))
 
 
-def _sparse(walk: Walk, tensor: torch.Tensor, path: str) -> None:
+def _sparse(walk: Walk, tensor: torch.Tensor, path: str, tag: Tag = Tag.SPARSE_TENSOR) -> None:
     """A sparse tensor is its layout, its shape and its dense parts, each a leaf below its name."""
     layout, coalesced, parts = walk.census.once(tensor, _sparse_parts)
     flags = int(Flag.REQUIRES_GRAD) if tensor.requires_grad else 0
     shape = tuple(tensor.shape)
-    twin = walk.census.twin(tensor, (layout, flags, coalesced, shape, tuple(_place(part) for _, part in parts)))
+    twin = walk.census.twin(tensor, (tag, layout, flags, coalesced, shape, tuple(_place(part) for _, part in parts)))
     walk.enter(tensor, path)
-    walk.atoms += (int(Tag.SPARSE_TENSOR), flags | coalesced | twin << TWIN_SHIFT, layout, len(shape), *shape)
+    walk.atoms += (int(tag), flags | coalesced | twin << TWIN_SHIFT, layout, len(shape), *shape)
     for name, part in parts:
         walk.child(part, path, name)
     walk.leave(tensor)
@@ -188,10 +196,16 @@ def objection(tensor: torch.Tensor) -> str | None:
 
 def overwrite(tensor: torch.Tensor, plain: memoryview) -> None:
     """Replace the values of a live tensor with C-order bytes, on its device and with its strides."""
-    if tensor.numel():
-        flat = torch.frombuffer(plain, dtype=torch.uint8)
-        with torch.no_grad():
-            tensor.detach().copy_(flat.view(tensor.dtype).view(tensor.shape))
+    if not tensor.numel():
+        return
+    kind = tensor.dtype
+    target = tensor.detach()
+    if not (tensor.is_conj() or tensor.is_neg()):
+        # As bits: some types have no kernel that copies them.
+        kind = _BITS.get(tensor.itemsize, kind)
+        target = target.view(kind)
+    with torch.no_grad():
+        target.copy_(torch.frombuffer(plain, dtype=torch.uint8).view(kind).view(tensor.shape))
 
 
 def sparse_parts(tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]] | None:

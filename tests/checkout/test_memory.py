@@ -34,11 +34,11 @@ states = {
     "viewed": {"flat": base.view(-1), "t": base.t(), "columns": base[:, 100:4000]},
 }
 store.commit({"m": {"x": torch.ones(70_000).view(7, -1).t()}}, branch="warm")
-store.checkout("warm", sys.argv[1] + "/warm.safetensors")
+store.checkout("warm", sys.argv[1] + "-warm.safetensors")
 store.load_into({"x": torch.zeros(70_000).view(7, -1).t()}, "warm", part="m")
 for name, state in states.items():
     print("commit", name, grown(lambda: store.commit({"m": state}, branch=name)))
-    print("checkout", name, grown(lambda: store.checkout(name, f"{sys.argv[1]}/{name}.safetensors", part="m")))
+    print("checkout", name, grown(lambda: store.checkout(name, f"{sys.argv[1]}-{name}.safetensors", part="m")))
     print("diff", name, grown(lambda: store.diff("plain", name)))
 other = {"w": torch.zeros_like(base)}
 print("into", "plain", grown(lambda: store.load_into(other, "plain", part="m")) - 100)
