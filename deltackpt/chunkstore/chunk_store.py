@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from deltackpt.chunkstore.environment import IndexDamagedError, join, leave
-from deltackpt.chunkstore.facts import StoreFacts, read_facts
+from deltackpt.chunkstore.facts import NotAStoreError, StoreFacts, read_facts
 from deltackpt.chunkstore.index import Index, Progress, Update, View
 from deltackpt.chunkstore.index_folder import index_folder
 from deltackpt.chunkstore.layout import Layout
@@ -91,6 +91,8 @@ class ChunkStore:
 
     def rebuild(self, damaged: int | None = None) -> None:
         """Build the index again from log and packs, unless the one with the inode ``damaged`` is not there any more."""
+        self._check_folder()
+        os.makedirs(os.path.dirname(self.index.folder), exist_ok=True)
         total = len(self.log.numbers())
         try:
             with self.index.renewing(damaged) as update:
@@ -144,11 +146,17 @@ class ChunkStore:
                 found[pack] = read_entries(self.disk, self.layout.pack(pack), pack)
         return found
 
-    def _check_log(self) -> None:
+    def _check_folder(self) -> None:
+        """An index of nothing must not be taken for an empty store."""
+        if not self.disk.exists(self.layout.facts):
+            raise NotAStoreError(f"{self.layout.root!r} is no store any more; open it where it was moved to")
         if not self.disk.exists(self.layout.log):
             raise LogCorruptError(
                 f"folder {self.layout.log!r} is missing, and with it all commits; restore it from a copy of the store"
             )
+
+    def _check_log(self) -> None:
+        self._check_folder()
         self.log.numbers()
         applied, tail = self.look(lambda view: (view.applied, view.tail))
         path = self.layout.record(applied)

@@ -21,7 +21,7 @@ import lmdb
 import xxhash
 
 from deltackpt.fs.disk import DiskFullError, storage_errors
-from deltackpt.fs.lock import FileLock
+from deltackpt.fs.lock import FileLock, LockFolderMissingError
 
 LMDB_FORMAT = 0
 TABLES = (b"meta", b"chunks", b"packs", b"commits", b"order", b"refs")
@@ -204,7 +204,7 @@ class Environment:
             raise DiskFullError(
                 f"no room for the index in {self._folder!r}; free some, what is published is safe"
             ) from error
-        except lmdb.Error as error:
+        except (lmdb.Error, LockFolderMissingError) as error:
             raise IndexDamagedError(str(error), self._inode) from error
         except IndexDamagedError as error:
             error.inode = self._inode

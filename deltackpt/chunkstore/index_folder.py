@@ -56,6 +56,7 @@ def _local_folder(store_id: bytes, root: str, reason: str) -> str:
     for base in dict.fromkeys(_candidates()):
         objection = _objection(base)
         if objection is None:
+            os.makedirs(os.path.join(base, name), exist_ok=True)
             return os.path.join(base, name, "index")
         objections.append(f"{base!r} {objection}")
     raise NoLocalFolderError(

@@ -14,12 +14,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from deltackpt.errors import StorageError
 from deltackpt.fs.disk import reading_errors
 
 # How many seconds the readers of one process may hold the lock between them, and then leave it to others.
 LONGEST_HOLD = 0.05
 PAUSE = 0.001
 _CLOSED = -1
+
+
+class LockFolderMissingError(StorageError):
+    """The folder of the lock's folder is not there any more."""
 
 
 class FileLock:
@@ -139,9 +144,18 @@ class FileLock:
 
 
 def _open(path: str) -> int:
+    folder = os.path.dirname(path)
+    try:
+        with reading_errors("opening", path), contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        return _open_within(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise LockFolderMissingError(f"folder {folder!r} cannot be made: what it was in is gone") from None
+
+
+def _open_within(path: str) -> int:
     with reading_errors("opening", path):
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
             if not os.path.exists(path):

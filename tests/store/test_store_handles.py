@@ -201,3 +201,15 @@ def test_another_process_reads_while_this_one_commits(store: Store) -> None:
         store.commit(state(step), step=step)
     seen = [int(reader.communicate(timeout=60)[0]) for reader in readers]
     assert all(1 <= number < 30 for number in seen)
+
+
+def test_a_store_that_was_moved_is_not_an_empty_one(store: Store, tmp_path: Path) -> None:
+    store.commit(state(1), step=1)
+    os.rename(store.path, tmp_path / "elsewhere")
+    for call in (store.branches, lambda: list(store.log()), lambda: store.load("main"), store.stats):
+        with pytest.raises(NotFoundError, match="is no store any more; open it where it was moved to"):
+            call()
+    with pytest.raises(NotFoundError):
+        store.commit(state(2), step=2)
+    assert not Path(store.path).exists()
+    assert value(Store(tmp_path / "elsewhere"), "main") == 1
