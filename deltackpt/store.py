@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from deltackpt.chunkstore import facts
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.errors import InvalidInputError
-from deltackpt.fs.disk import Disk
+from deltackpt.fs.disk import Disk, ReadOnlyError
 from deltackpt.history.commits import Commit
 from deltackpt.history.refs import Branch, Tag
 from deltackpt.history.repository import Options, Repository
@@ -350,7 +350,7 @@ class Store:
         from deltackpt.maintenance.gc import collect
 
         if not dry_run and not self._repository.chunks.writable:
-            raise InvalidInputError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
+            raise ReadOnlyError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
         return collect(self._repository, dry_run=dry_run)
 
     def verify(self, *, data: bool = False, progress: Callable[[int, int], None] | None = None) -> Report:

@@ -276,3 +276,24 @@ def test_help_explains_refs_and_commands(cli: Cli) -> None:
     assert cli("help", "log").out.startswith("Usage: deltackpt log")
     assert cli("help").out == cli("--help").out
     assert cli("--version").out.startswith("deltackpt ")
+
+
+def test_log_of_no_commits_at_all_and_of_none_asked_for(cli: Cli, history: Store) -> None:
+    assert cli("log", "-n", "0").lines == []
+    assert len(cli("log", "-n", "2").lines) >= 2
+
+
+def test_whatever_else_is_kept_beside(cli: Cli, history: Store, tmp_path: Path) -> None:
+    save_file({"w": np.ones(3)}, tmp_path / "m.safetensors")
+    (tmp_path / "notes.json").write_text('{"node": "a7", "tries": [1, 2]}')
+    done = cli("commit", tmp_path / "m.safetensors", "--step", 99, "--meta", tmp_path / "notes.json")
+    assert done.code == 0
+    assert history.resolve("main").meta == {"node": "a7", "tries": [1, 2]}
+
+
+def test_checkout_keeps_stored_names_when_told(cli: Cli, history: Store, tmp_path: Path) -> None:
+    history.commit({"model": {"module.w": np.ones(3)}}, step=99)
+    for names, expected in (("module", ["w"]), ("stored", ["module.w"])):
+        target = tmp_path / f"{names}.safetensors"
+        assert cli("checkout", "main", "--part", "model", "--names", names, "-o", target).code == 0
+        assert list(load_file(target)) == expected
