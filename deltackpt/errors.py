@@ -17,7 +17,7 @@ def brief(value: object) -> str:
         text = " ".join(repr(value).split())
     except ValueError:
         # Python does not write out integers of thousands of digits.
-        text = f"a {type(value).__name__} that is too long to show"
+        text = f"<{type(value).__name__} too long to show>"
     return text if len(text) <= _BRIEF else f"{text[: _BRIEF - 3]}..."
 
 

@@ -166,7 +166,7 @@ def _wanted(commit: Commit, part: str | None) -> Sequence[PartEntry]:
 def _warn(told: Mapping[str, Mapping[str, object]]) -> None:
     if told:
         name, found = next(iter(told.items()))
-        of = f"tensor {found.get('name', name)!r}" + (f" and {len(told) - 1} more" if len(told) > 1 else "")
+        of = f"tensor {brief(found.get('name', name))}" + (f" and {len(told) - 1} more" if len(told) > 1 else "")
         _log.warning("%s: safetensors has no such name or type; the header's metadata says what it was", of)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections import abc
+from collections import Counter, abc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -57,12 +57,19 @@ class ValueChange:
 
 def differences(old: Values, new: Values) -> tuple[ValueChange, ...]:
     """What differs, in the order of ``old`` and then of ``new``."""
-    ways = [way for way in (*old, *(way for way in new if way not in old)) if not _same(old, new, way)]
-    plain = ["/".join(map(segment, way)) for way in ways]
-    names = [trail(way) if plain.count(name) > 1 else name for way, name in zip(ways, plain, strict=True)]
+    ways = [*old, *(way for way in new if way not in old)]
+    namesakes = Counter(map(_name, ways))
     return tuple(
-        ValueChange(name, old.get(way, ABSENT), new.get(way, ABSENT)) for name, way in zip(names, ways, strict=True)
+        ValueChange(
+            _name(way) if namesakes[_name(way)] == 1 else trail(way), old.get(way, ABSENT), new.get(way, ABSENT)
+        )
+        for way in ways
+        if not _same(old, new, way)
     )
+
+
+def _name(way: Keys) -> str:
+    return "/".join(map(segment, way))
 
 
 def _same(old: Values, new: Values, way: Keys) -> bool:

@@ -233,7 +233,7 @@ def test_names_that_are_alike_hide_nothing(store: Store) -> None:
     assert diff.values == (
         ValueChange("['a/b']", 2, 3),
         ValueChange("['a']['b']", 1, 5),
-        ValueChange("a/1", "x", "z"),
+        ValueChange("['a'][1]", "x", "z"),
     )
 
 
