@@ -122,6 +122,11 @@ class Ingest:
         self._encoding: deque[Future[Record]] = deque()
         self._bundled: set[ChunkId] = set()
         self._bundles: dict[tuple[DType, Kind], _Bundle] = {}
+        self._doubting = False
+
+    def doubt(self) -> None:
+        """From now on rely on no chunk of the store without reading it: some of it is known to be damaged."""
+        self._doubting = True
 
     def __enter__(self) -> Self:
         return self
@@ -196,7 +201,7 @@ class Ingest:
             return _Outcome(chunk, finiteness(plain, dtype) if suspect else Finiteness.FINITE, None)
         state = finiteness(plain, dtype)
         known = self._reader.locate([chunk] if hint is None else [chunk, hint])
-        if self._transaction.contains(chunk) or self._transaction.is_there(chunk, known):
+        if self._transaction.contains(chunk) or self._is_there(chunk, known):
             record = None
         elif chunk in known:
             self._transaction.replace(known[chunk])
@@ -206,6 +211,12 @@ class Ingest:
             record = self._encoder.encode(chunk, plain, dtype.element, self._usable(hint, known), known, wide)
         self._reader.cache.put(chunk, plain, hint)
         return _Outcome(chunk, state, record)
+
+    def _is_there(self, chunk: ChunkId, known: Locations) -> bool:
+        """Whether the store has the chunk, so that it can be relied on."""
+        if not self._transaction.is_there(chunk, known):
+            return False
+        return not self._doubting or self._reader.can_read(chunk, known)
 
     def _usable(self, hint: Hint, known: Locations) -> Hint:
         """``hint``, unless it has been lost."""
@@ -246,7 +257,7 @@ class Ingest:
         changed = [small for small in bundle.members if small.chunk != small.hint]
         hints = (small.hint for small in changed if small.hint is not None)
         known = self._reader.locate([*(small.chunk for small in changed), *hints])
-        there = {small.chunk for small in changed if self._transaction.is_there(small.chunk, known)}
+        there = {small.chunk for small in changed if self._is_there(small.chunk, known)}
         self._transaction.refer(s.chunk for s in bundle.members if s.chunk == s.hint or s.chunk in there)
         fresh = {s.chunk: s for s in changed if s.chunk not in there and s.chunk not in self._bundled}
         self._bundled.update(fresh)

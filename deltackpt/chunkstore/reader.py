@@ -108,6 +108,14 @@ class ChunkReader:
         self.read_into(chunk, out, known)
         return out
 
+    def can_read(self, chunk: ChunkId, known: Locations) -> bool:
+        """Whether the chunk's bytes can be had as they were committed; reads and hashes them to know."""
+        try:
+            self.read(chunk, known)
+        except (CorruptError, NotFoundError):
+            return False
+        return True
+
     def read_into(
         self, chunk: ChunkId, out: memoryview, known: Locations | None = None, lent: Lent = NOTHING_LENT
     ) -> None:

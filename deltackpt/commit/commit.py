@@ -82,6 +82,9 @@ def _attempt(repository: Repository, content: Content, request: CommitRequest, s
         Ingest(transaction, repository.reader, encoder, repository.executor, repository.ahead) as ingest,
     ):
         bases = _parent_tensors(repository, start.parent)
+        if bases is None:
+            ingest.doubt()
+            bases = {}
         parts = TensorWriter(ingest, bases, repository.chunks.facts.chunk_bytes).write(content.parts)
         ingest.finish()
         found = {t.layout.name: t.ingested.finiteness for part in parts for t in part.tensors}
@@ -98,8 +101,8 @@ def _attempt(repository: Repository, content: Content, request: CommitRequest, s
     return published
 
 
-def _parent_tensors(repository: Repository, parent: Commit | None) -> dict[str, StoredTensor]:
-    """The parent's tensors by name, of the parts that it has now; none, with a warning, when they are damaged or lost.
+def _parent_tensors(repository: Repository, parent: Commit | None) -> dict[str, StoredTensor] | None:
+    """The parent's tensors by name, of the parts that it has now; None, with a warning, when they are damaged or lost.
 
     A transaction notices what a gc takes away after it began; what went before that is left out here.
     NotFoundError when it is the parent itself.
@@ -111,7 +114,7 @@ def _parent_tensors(repository: Repository, parent: Commit | None) -> dict[str, 
         parts = [repository.manifests.part(part.id) for part in present]
     except (CorruptError, NotFoundError) as error:
         _log.warning("commit %s is damaged (%s), so nothing of it helps to store the next one", parent.id.short, error)
-        return {}
+        return None
     return {tensor.name: tensor for part in parts for tensor in part.tensors}
 
 
@@ -177,7 +180,7 @@ def _record(
 def _on_top(repository: Repository, draft: CommitObject, parent: Commit | None, found: Found) -> CommitObject:
     """The draft with another parent, and what that says about its health."""
     assert parent is not None
-    health = diagnose(repository, parent, _finiteness(_parent_tensors(repository, parent)), found)
+    health = diagnose(repository, parent, _finiteness(_parent_tensors(repository, parent) or {}), found)
     return msgspec.structs.replace(draft, parents=(parent.id,), nonfinite=health.fallen, healthy=health.healthy)
 
 

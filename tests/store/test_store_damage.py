@@ -18,7 +18,10 @@ from disks import damage, files, packs, truth
 from skeleton_round_trip import assert_same
 
 from deltackpt import CorruptError, DeltackptError, FormatError, Options, StorageError, Store
+from deltackpt.chunkstore.pack import read_entries
 from deltackpt.errors import UnsupportedError
+from deltackpt.fs.disk import Disk
+from deltackpt.ids import PackId
 
 
 def state(value: int, size: int = 300_000) -> dict[str, Any]:
@@ -114,6 +117,17 @@ def test_a_lost_pack_does_not_stop_a_branch(
     assert fresh.stats().commits == 5
     shutil.rmtree(store.index_path)
     assert_same(Store(store.path).load("main"), run(5))
+
+
+def test_a_damaged_pack_does_not_stop_a_branch(store: Store, grown: list[Path]) -> None:
+    """Its frame is sound, so that the index trusts it; nothing in it can be read."""
+    for entry in read_entries(Disk(), str(grown[0]), PackId.from_hex(grown[0].stem)):
+        damage(grown[0], entry.offset + entry.head.size)
+    Store(store.path, options=Options(cache_bytes=0)).commit(run(4), step=4)
+    fresh = Store(store.path, options=Options(cache_bytes=0))
+    assert_same(fresh.load("main"), run(4))
+    fresh.commit(run(5), step=5)
+    assert_same(fresh.load("main"), run(5))
 
 
 def test_a_pack_that_is_lost_while_its_chunks_are_in_memory_is_no_base(store: Store, grown: list[Path]) -> None:
