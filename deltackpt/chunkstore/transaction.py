@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -109,6 +109,11 @@ class Transaction:
         Its rank must be lower than that of whatever stands on it.
         """
         self._superseded.add(chunk)
+
+    @property
+    def superseded(self) -> Mapping[ChunkId, RecordHead]:
+        """The records here that take over, by their chunks."""
+        return {chunk: self._new[chunk] for chunk in self._superseded}
 
     def refer(self, chunks: Iterable[ChunkId]) -> None:
         """Rely on chunks that the store has already; publishing checks that they are still there."""
@@ -228,7 +233,7 @@ class Transaction:
 
     def _still_below(self, view: View, base: ChunkId, rank: int) -> bool:
         """Whether the copy of ``base`` that will be in use has a rank below that of the records that stand on it."""
-        place = view.chunk(base)
+        place = None if base in self._superseded else view.chunk(base)
         found = place if place is not None else self._new.get(base)
         return found is not None and found.rank < rank
 
