@@ -20,12 +20,14 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from deltackpt.chunkstore.layout import is_retired, pack_named
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import Piece, Position
 from deltackpt.chunkstore.pack import HEADER_SIZE, TARGET_PACK_BYTES, TRAILER_SIZE
 from deltackpt.chunkstore.pack_files import pack_path
+from deltackpt.chunkstore.pack_writer import Payload
 from deltackpt.chunkstore.record import RecordHead, check
 from deltackpt.chunkstore.reserve import keep_reserve, release_reserve
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
@@ -46,6 +48,8 @@ SPARED_SECONDS = 3600.0
 # Dead bytes inline in the log that are worth ending its epoch for.
 LEAST_DEAD_INLINE = 64 << 10
 _MAX_RESTARTS = 10
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +85,17 @@ class GcPlan:
 class Collector:
     """One gc of one store. With ``what_if`` it plans as though these were deleted already.
 
-    Planning with ``rebases`` encodes what may be worth it: the plan is exact, and takes as long as that does.
+    A pack is rewritten when ``min_dead`` of it is garbage; at most ``max_written`` bytes are written for that, most
+    profitable first. Planning with ``rebases`` encodes what may be worth it: the plan is exact, and takes as long.
+    ``progress`` hears (bytes written, bytes to be written).
     """
 
     repository: Repository
     min_dead: float = REPACK_DEAD_FRACTION
+    max_written: int | None = None
     what_if: Collection[Deleted] = ()
     rebases: bool = True
+    progress: Progress | None = None
     survey: Survey = field(init=False)
     marks: Marks = field(init=False)
 
@@ -100,7 +108,7 @@ class Collector:
         self._look()
         plan = self._plan(())
         if self.rebases and self.min_dead < 1:
-            rebased = self._rebasing().plan()
+            rebased = self._rebasing().plan(self.max_written)
             other = self._plan(rebased) if rebased else plan
             kept = sum(size for size, _ in self.survey.packs.values()) - other.freed_bytes
             if other.freed_bytes - plan.freed_bytes >= self.min_dead * kept:
@@ -115,7 +123,7 @@ class Collector:
         live = self._live_by_pack({member.id: new.head for new in rebased for member in new.head.members})
         seals = self._worth_sealing(live)
         ended = self._ended(seals)
-        condemned = [pack for pack in self.survey.packs if self._worth_condemning(pack, live.get(pack, []), ended)]
+        condemned = self._condemned(live, ended, packed_size(new.head for new in rebased))
         copied = [place for pack in condemned for place in live.get(pack, [])]
         orphans = self._orphans()
         leftovers = self._leftovers()
@@ -201,13 +209,25 @@ class Collector:
         current = self.survey.position.epoch
         return {epoch for epoch in self.survey.inline_bytes if (seals or epoch != current) and self.min_dead < 1}
 
-    def _worth_condemning(self, pack: PackId, live: list[Place], ended: set[EpochId]) -> bool:
-        size, entries = self.survey.packs[pack]
+    def _condemned(self, live: Mapping[PackId, list[Place]], ended: set[EpochId], written: int) -> list[PackId]:
+        """Packs that go, in the order in which the log names them; what is copied out of them is written besides."""
+        going = {pack for pack in self.survey.packs if self._goes_anyway(pack, live.get(pack, []), ended)}
+        written += sum(_size_of(live.get(pack, [])) for pack in going)
+        rest = {pack: _size_of(live[pack]) for pack in live.keys() - going if self._worth_rewriting(pack, live[pack])}
+        for pack in sorted(rest, key=lambda pack: (rest[pack] / self.survey.packs[pack][0], pack)):
+            if self.max_written is None or written + rest[pack] <= self.max_written:
+                going.add(pack)
+                written += rest[pack]
+        return [pack for pack in self.survey.packs if pack in going]
+
+    def _goes_anyway(self, pack: PackId, live: list[Place], ended: set[EpochId]) -> bool:
         if (inline := inline_record(pack)) is not None:
             return inline.epoch in ended
-        if not live or pack in self.survey.condemned:
-            return True
-        return len(live) < len(entries) and _size_of(live) <= size * (1 - self.min_dead)
+        return not live or pack in self.survey.condemned
+
+    def _worth_rewriting(self, pack: PackId, live: list[Place]) -> bool:
+        size, entries = self.survey.packs[pack]
+        return inline_record(pack) is None and len(live) < len(entries) and _size_of(live) <= size * (1 - self.min_dead)
 
     def _claim_orphans(self, orphans: Sequence[PackId]) -> None:
         """A slow writer may have published one of them since the plan was made."""
@@ -219,15 +239,8 @@ class Collector:
             self._publish(transaction, decide)
 
     def _condemn(self, plan: GcPlan) -> None:
-        rebasing = self._rebasing()
         with self._transaction() as transaction:
-            for place in _base_first(plan.copied):
-                head, payload = check(memoryview(self._record(place)), f"pack {place.pack.short}")
-                transaction.put(head, [payload])
-            for new in plan.rebased:
-                transaction.put(new.head, rebasing.payload(new))
-                for member in new.head.members:
-                    transaction.supersede(member.id)
+            self._write(plan, transaction)
 
             def decide() -> Decision:
                 if not all(self._is_as_planned(new) for new in plan.rebased):
@@ -240,6 +253,25 @@ class Collector:
                 return Decision("gc-condemn", condemned=tuple(sorted(still)))
 
             self._publish(transaction, decide)
+
+    def _write(self, plan: GcPlan, transaction: Transaction) -> None:
+        written = 0
+
+        def put(head: RecordHead, payload: Payload) -> None:
+            nonlocal written
+            transaction.put(head, payload)
+            written += head.stored_length
+            if self.progress is not None:
+                self.progress(written, plan.written_bytes)
+
+        for place in _base_first(plan.copied):
+            head, payload = check(memoryview(self._record(place)), f"pack {place.pack.short}")
+            put(head, [payload])
+        rebasing = self._rebasing()
+        for new in plan.rebased:
+            put(new.head, rebasing.payload(new))
+            for member in new.head.members:
+                transaction.supersede(member.id)
 
     def _is_as_planned(self, new: Rebased) -> bool:
         """What stands on the old record, now or soon, must do so on the new one."""
@@ -358,28 +390,36 @@ def packed_size(heads: Iterable[RecordHead]) -> int:
     return total
 
 
-def collect(repository: Repository, *, dry_run: bool = False, min_dead: float = REPACK_DEAD_FRACTION) -> GcPlan:
+def collect(
+    repository: Repository,
+    *,
+    dry_run: bool = False,
+    min_dead: float = REPACK_DEAD_FRACTION,
+    max_written: int | None = None,
+    progress: Progress | None = None,
+) -> GcPlan:
     """Plan a gc, and carry it out unless ``dry_run``.
 
     A full disk gives up its reserve; when that has no room for copies either, only what needs none is deleted.
     """
     disk, layout, reserve = repository.chunks.disk, repository.chunks.layout, repository.chunks.facts.reserve_bytes
+    collector = partial(Collector, repository, max_written=max_written, progress=progress)
     try:
-        return _collect(repository, dry_run, min_dead)
+        return _collect(partial(collector, min_dead), dry_run)
     except DiskFullError:
         if dry_run or not release_reserve(disk, layout):
             raise
         with contextlib.suppress(DiskFullError):
-            return _collect(repository, dry_run, min_dead)
-        return _collect(repository, dry_run, min_dead=1.0)
+            return _collect(partial(collector, min_dead), dry_run)
+        return _collect(partial(collector, 1.0), dry_run)
     finally:
         if not dry_run:
             keep_reserve(disk, layout, reserve)
 
 
-def _collect(repository: Repository, dry_run: bool, min_dead: float) -> GcPlan:
+def _collect(make: Callable[[], Collector], dry_run: bool) -> GcPlan:
     for _ in range(_MAX_RESTARTS):
-        collector = Collector(repository, min_dead)
+        collector = make()
         plan = collector.plan()
         if dry_run or plan.empty:
             return plan

@@ -75,9 +75,16 @@ class Rebasing:
     _heads: dict[ChunkId, RecordHead] = field(default_factory=dict)
     _kept: int = 0
 
-    def plan(self) -> list[Rebased]:
-        """The deltas of all islands that are worth it, bases first."""
-        return [rebased for island in self._islands() for rebased in self._evacuated(island)]
+    def plan(self, max_written: int | None = None) -> list[Rebased]:
+        """The deltas of all islands that are worth it, bases first; no more than ``max_written`` bytes of records."""
+        planned: list[Rebased] = []
+        written = 0
+        for island in self._islands():
+            room = None if max_written is None else max_written - written
+            found = self._evacuated(island, room)
+            planned += found
+            written += sum(rebased.head.stored_length for rebased in found)
+        return planned
 
     def payload(self, rebased: Rebased) -> Payload:
         """The payload of a record of the plan; encodes it again when it was not kept."""
@@ -110,18 +117,18 @@ class Rebasing:
         places = (self.survey.in_use.get(base) for base in place.entry.head.bases)
         return (id(place.entry) for place in places if place is not None)
 
-    def _evacuated(self, island: _Island) -> list[Rebased]:
-        """The deltas of the island, encoded anew; none when that is not worth it, or one cannot be read."""
+    def _evacuated(self, island: _Island, room: int | None) -> list[Rebased]:
+        """The deltas of the island, encoded anew; none when that is not worth it or too much, or one is unreadable."""
         before, kept = dict(self._heads), self._kept
         try:
-            found = self._encoded(island)
+            found = self._encoded(island, room)
         except (CorruptError, NotFoundError):
             found = []
         if not found:
             self._heads, self._kept = before, kept
         return found
 
-    def _encoded(self, island: _Island) -> list[Rebased]:
+    def _encoded(self, island: _Island, room: int | None) -> list[Rebased]:
         saved, written = island.held_bytes, 0
         left: dict[ChunkId, list[ChunkId]] = {}
         found = []
@@ -130,7 +137,7 @@ class Rebasing:
             found.append(rebased)
             saved -= rebased.growth
             written += rebased.head.stored_length
-            if saved < _WORTH * written:
+            if saved < _WORTH * written or (room is not None and written > room):
                 return []
         return found
 
