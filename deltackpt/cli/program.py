@@ -26,6 +26,7 @@ COMMANDS = (
     "oplog",
     "undo",
     "gc",
+    "repack",
     "verify",
     "doctor",
     "demo",
