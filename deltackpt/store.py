@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from deltackpt.commit.request import CommitRequest, OnConflict
     from deltackpt.diff.diff import Diff
     from deltackpt.history.oplog import Operation
+    from deltackpt.history.recoverable import Recoverable
+    from deltackpt.maintenance.doctor.checkup import Checkup
     from deltackpt.maintenance.gc import GcPlan
     from deltackpt.maintenance.inventory import InventoryRow
     from deltackpt.maintenance.keep import Keep
     from deltackpt.maintenance.prune import PrunePlan
     from deltackpt.maintenance.stats import Stats
-    from deltackpt.maintenance.verify import Report
+    from deltackpt.maintenance.verify.completeness import Completeness
+    from deltackpt.maintenance.verify.file import FileCheck
+    from deltackpt.maintenance.verify.report import Report
 
 Ref = str | Commit | CommitId
 Progress = Callable[[int], None]
@@ -61,10 +65,21 @@ class Store:
         self._repository = Repository(os.fspath(path), options or Options(), progress)
 
     @classmethod
-    def init(cls, path: str | os.PathLike[str], *, options: Options | None = None) -> Self:
-        """Make a new store in ``path``, which may exist as long as it holds no store, and open it."""
+    def init(
+        cls, path: str | os.PathLike[str], *, options: Options | None = None, reserve: int | str | None = None
+    ) -> Self:
+        """Make a new store in ``path``, which may exist as long as it holds no store, and open it.
+
+        ``reserve`` is the room, in bytes or a text such as "256MiB", that is kept for deleting on a full disk: 64 MiB,
+        or less on a small disk, unless told otherwise; 0 keeps none. DiskFullError when there is no room for it.
+        """
+        from deltackpt.maintenance.quantity import parse_size
+
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        facts.create(Disk(), Layout(os.path.abspath(os.fspath(path))), created)
+        room = parse_size(reserve) if isinstance(reserve, str) else reserve
+        if room is not None and room < 0:
+            raise InvalidInputError(f"the reserve is a number of bytes from 0 on, not {room}")
+        facts.create(Disk(), Layout(os.path.abspath(os.fspath(path))), created, room)
         return cls(path, options=options)
 
     def __enter__(self) -> Self:
@@ -292,14 +307,38 @@ class Store:
 
         return self.resolve(undelete(self._repository, str(commit)))
 
-    def prune(self, keep: Keep, *, dry_run: bool = False) -> PrunePlan:
+    def recoverable(self) -> list[Recoverable]:
+        """Commits and parts that were deleted, or that nothing names any more, and can be brought back until ``gc``."""
+        from deltackpt.history.recoverable import recoverable
+
+        return recoverable(self._repository)
+
+    @property
+    def policy(self) -> Keep | None:
+        """What the store is to keep, from ``keep.toml`` in its folder; None while it has none. Can be set."""
+        from deltackpt.maintenance.policy import read_policy
+
+        return read_policy(self._repository.chunks)
+
+    @policy.setter
+    def policy(self, keep: Keep) -> None:
+        from deltackpt.maintenance.policy import write_policy
+
+        write_policy(self._repository.chunks, keep)
+
+    def prune(
+        self, keep: Keep | None = None, *, dry_run: bool = False, branches: Sequence[str] | None = None
+    ) -> PrunePlan:
         """Delete every commit that ``keep`` does not keep, and thin those of which it keeps only weights.
 
-        The plan says why each commit stays and exactly how many bytes a ``gc`` frees then.
+        Without ``keep`` the store's :attr:`policy` is meant. With ``branches`` only those are looked at, and what
+        is on any other stays. The plan says why each commit stays and exactly how many bytes a ``gc`` frees then.
         """
+        from deltackpt.maintenance.policy import the_policy
         from deltackpt.maintenance.prune import prune
 
-        return prune(self._repository, keep, dry_run=dry_run)
+        chosen = the_policy(self._repository.chunks) if keep is None else keep
+        return prune(self._repository, chosen, dry_run=dry_run, branches=branches)
 
     def oplog(self) -> Iterator[Operation]:
         """Everything that was ever published, newest first."""
@@ -321,11 +360,49 @@ class Store:
             raise InvalidInputError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
         return collect(self._repository, dry_run=dry_run)
 
-    def verify(self, *, data: bool = False, progress: Callable[[int, int], None] | None = None) -> Report:
-        """Check the store: its structure, or with ``data`` every byte. Problems are in the report, not raised."""
-        from deltackpt.maintenance.verify import verify
+    def verify(
+        self,
+        *,
+        data: bool = False,
+        sample: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Report:
+        """Check the store: its structure; with ``data`` every byte; with ``sample`` a share of them, such as 0.05.
 
-        return verify(self._repository, data=data, progress=progress)
+        Samples begin with what was checked longest ago. Problems are in the report, not raised. ``progress`` hears
+        (bytes read, bytes in all), from several threads.
+        """
+        from deltackpt.maintenance.verify.store import verify
+
+        return verify(self._repository, data=data, sample=sample, progress=progress)
+
+    def verify_file(
+        self, path: str | os.PathLike[str], ref: Ref | None = None, *, progress: Progress | None = None
+    ) -> FileCheck:
+        """Compare a file, tensor by tensor, with the commit at ``ref``, or with the one that its header names.
+
+        The file may be a checkout of any part of a state, or the file that was committed. Differences are in what is
+        returned, not raised.
+        """
+        from deltackpt.maintenance.verify.file import check_file
+
+        return check_file(self._repository, os.fspath(path), ref, progress)
+
+    def completeness(self, ref: Ref, names: Sequence[str]) -> Completeness:
+        """Whether a commit has parts, or values at the top level, of these names, or lost them by thinning."""
+        from deltackpt.maintenance.verify.completeness import completeness
+
+        return completeness(self._repository, self.resolve(ref), names)
+
+    @staticmethod
+    def doctor(path: str | os.PathLike[str]) -> Checkup:
+        """Look around the store at ``path``, which need not open: versions, disk, sizes, index, and every trouble.
+
+        Changes nothing. NotFoundError when there is no store.
+        """
+        from deltackpt.maintenance.doctor.examine import examine
+
+        return examine(os.fspath(path))
 
     def _commit(self, content: Content, request: CommitRequest) -> Commit:
         from deltackpt.commit.commit import commit

@@ -37,7 +37,7 @@ def checkout(
     names, or the whole state under full names. The file is complete and durable under its name, or not there.
     """
     check_target(path, force=force)
-    root = _file_part(repository, commit)
+    root = file_part(repository, commit)
     if root is not None:
         if part:
             raise NotFoundError(
@@ -47,7 +47,7 @@ def checkout(
     return _export(repository, commit, part, path, force, progress)
 
 
-def _file_part(repository: Repository, commit: Commit) -> StoredPart | None:
+def file_part(repository: Repository, commit: Commit) -> StoredPart | None:
     roots = [part for part in commit.parts if part.name == ""]
     part = repository.manifests.part(roots[0].id) if roots else None
     return part if part is not None and part.form is Form.FILE else None
@@ -79,7 +79,7 @@ def _placed(part: StoredPart, spans: Sequence[bytes | int], target: TargetFile) 
 def _export(
     repository: Repository, commit: Commit, part: str | None, path: str, force: bool, progress: Progress | None
 ) -> int:
-    tensors = _by_file_name(repository, commit, part)
+    tensors = by_file_name(repository, commit, part)
     described = [(name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()]
     header, spans = layout(described, _metadata(repository, commit, part))
     size = len(header) + sum(span.length for span in spans)
@@ -94,7 +94,7 @@ def _export(
     return size
 
 
-def _by_file_name(repository: Repository, commit: Commit, part: str | None) -> dict[str, NamedTensor]:
+def by_file_name(repository: Repository, commit: Commit, part: str | None) -> dict[str, NamedTensor]:
     """What to write, by the name it gets: a part's own names, without the part and without wrappers."""
     names = [entry.name for entry in commit.parts] if part is None else [part]
     tensors = [tensor for name in names for tensor in part_leaves(repository, commit, name).tensors]

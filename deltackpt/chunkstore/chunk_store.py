@@ -29,6 +29,7 @@ from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.log_record import LogCorruptError, Position, Published
 from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
+from deltackpt.chunkstore.reserve import despite_full_disk
 from deltackpt.errors import CorruptError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk
 from deltackpt.fs.kind import filesystem_kind, is_network
@@ -47,6 +48,15 @@ def _say_once(message: str) -> None:
 
 def _no_progress(done: int, total: int) -> None:
     """Nobody watches."""
+
+
+def index_folder(layout: Layout, key: bytes) -> tuple[str, str]:
+    """Where the index of a store lives, and why that is not in the store; no reason when it is."""
+    root = layout.root
+    if os.access(root, os.W_OK) and not is_network(root):
+        return layout.index, ""
+    reason = "read-only" if not os.access(root, os.W_OK) else f"on a network share ({filesystem_kind(root)})"
+    return local_index_folder(key, root), reason
 
 
 class ChunkStore:
@@ -100,10 +110,14 @@ class ChunkStore:
 
     def rebuild(self, damaged: int | None = None) -> None:
         """Build the index again from log and packs, unless the one with the inode ``damaged`` is not there any more."""
-        try:
+
+        def renew() -> None:
             with self.index.renewing(damaged) as update:
                 if update is not None:
                     self._apply_new(update, {}, self._progress)
+
+        try:
+            self.despite_full_disk(renew)
         except IndexDamagedError as damage:
             raise self._no_index(damage) from damage
 
@@ -114,9 +128,13 @@ class ChunkStore:
                 self._doubted = True
                 self.rebuild()
 
+    def despite_full_disk(self, action: Callable[[], T]) -> T:
+        """What ``action``, which deletes or follows the log, gives; on a full disk with the help of the reserve."""
+        return despite_full_disk(self.disk, self.layout, self.facts.reserve_bytes, action)
+
     def _update(self, entries: Entries) -> None:
         try:
-            self._apply_new(self.index.update(), entries, _no_progress)
+            self.despite_full_disk(lambda: self._apply_new(self.index.update(), entries, _no_progress))
         except IndexDamagedError as damage:
             self.rebuild(damage.inode)
 
@@ -164,12 +182,9 @@ class ChunkStore:
         return list(inline_entries(published))
 
     def _index_folder(self) -> str:
-        root = self.layout.root
-        if os.access(root, os.W_OK) and not is_network(root):
-            return self.layout.index
-        folder = local_index_folder(self.facts.key, root)
-        reason = "read-only" if not os.access(root, os.W_OK) else f"on a network share ({filesystem_kind(root)})"
-        _say_once(f"store {root!r} is {reason}, so its index is kept on this machine, in {folder!r}")
+        folder, reason = index_folder(self.layout, self.facts.key)
+        if reason:
+            _say_once(f"store {self.layout.root!r} is {reason}, so its index is kept on this machine, in {folder!r}")
         return folder
 
     def _check_log(self) -> None:

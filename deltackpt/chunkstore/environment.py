@@ -79,6 +79,16 @@ class Tables:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What LMDB says of itself: the address space it may fill, its pages, and the rows of each table."""
+
+    map_bytes: int
+    page_bytes: int
+    pages: int
+    rows: dict[str, int]
+
+
 class Environment:
     """An LMDB environment in ``folder``; get one from :func:`shared_environment`."""
 
@@ -118,6 +128,14 @@ class Environment:
                 txn = self._env.begin(write=True)
             with txn:
                 yield Tables(txn, self._handles)
+
+    def figures(self) -> Figures:
+        """LMDB's own figures; IndexDamagedError when there is no environment that opens."""
+        with self.reading() as tables:
+            assert self._env is not None
+            info, stat = self._env.info(), self._env.stat()
+            rows = {name.decode(): int(tables.txn.stat(db)["entries"]) for name, db in tables.handles.items()}
+            return Figures(info["map_size"], stat["psize"], info["last_pgno"] + 1, rows)
 
     def inode(self) -> int:
         """Tells one environment in the folder from the next that takes its place; 0 while there is none."""

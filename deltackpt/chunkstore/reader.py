@@ -87,8 +87,8 @@ class ChunkReader:
 
     def read(self, chunk: ChunkId, known: Locations | None = None) -> memoryview:
         """The chunk's plain bytes, hashed."""
-        location = self._location(chunk, {} if known is None else known)
-        out = memoryview(bytearray(location.plain_length))
+        known = {} if known is None else known
+        out = memoryview(bytearray(self._location(chunk, known).plain_length))
         self.read_into(chunk, out, known)
         return out
 

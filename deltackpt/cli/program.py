@@ -26,6 +26,7 @@ COMMANDS = (
     "undo",
     "gc",
     "verify",
+    "doctor",
     "demo",
     "completion",
     "help",

@@ -23,6 +23,7 @@ from deltackpt.codec.encode import DEFAULT_BUDGET
 from deltackpt.commit.content import Content
 from deltackpt.commit.parts import TensorWriter, WrittenPart, write_objects
 from deltackpt.commit.request import CommitRequest, plain_config
+from deltackpt.commit.room import check_room
 from deltackpt.errors import ConflictError, InvalidInputError, LockedError, StorageError
 from deltackpt.history.commits import Commit, History
 from deltackpt.history.manifest import StoredTensor
@@ -120,6 +121,7 @@ def _attempt(repository: Repository, content: Content, request: CommitRequest, s
         transaction = stack.enter_context(Transaction(repository.chunks, reader))
         # After the transaction has begun, or a gc could take what is found here and nobody would notice.
         bases = _parent_tensors(repository, start.parent)
+        check_room(repository, content, bases, encoder)
         known = reader.locate(chunk for tensor in bases.values() for chunk in tensor.chunks)
         ingest = Ingest(transaction, reader, encoder, repository.executor, repository.ahead, known)
         stack.enter_context(ingest)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -142,6 +143,17 @@ class Disk:
     def size(self, path: str) -> int:
         with storage_errors("looking at", path):
             return os.stat(path).st_size
+
+    def free_bytes(self, path: str, *, at_most: bool = False) -> int:
+        """Room on the disk of ``path`` that is there for everybody; without end where nobody knows.
+
+        ``at_most`` counts what may be kept back for the superuser, too, if this process is one.
+        """
+        with storage_errors("looking at the room on", path):
+            found = os.statvfs(path)
+        if not found.f_blocks:
+            return sys.maxsize
+        return found.f_frsize * (found.f_bfree if at_most and not os.geteuid() else found.f_bavail)
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)

@@ -9,6 +9,10 @@ _CLUSTERS = ["ceph", "lustre", "glusterfs", "beegfs", "gpfs", "panfs", "orangefs
 _FUSE = ["fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.gcsfuse"]
 NETWORK_KINDS = frozenset([*_SHARES, *_CLUSTERS, *_FUSE])
 
+_UNIX = ["ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "tmpfs", "overlay", "ntfs3"]
+LINKING_KINDS = frozenset([*_UNIX, "nfs", "nfs4", "ceph", "lustre", "beegfs", "gpfs", "glusterfs"])
+LINKLESS_KINDS = frozenset(["vfat", "msdos", "exfat", "fuse.exfat", "fuse.s3fs", "fuse.gcsfuse"])
+
 
 def filesystem_kind(path: str) -> str:
     """The kernel's name for the file system of ``path`` (``ext4``, ``nfs4``, ...), or ``unknown``."""
@@ -40,3 +44,9 @@ def _lies_below(path: str, mount: str) -> bool:
 
 def is_network(path: str) -> bool:
     return filesystem_kind(path) in NETWORK_KINDS
+
+
+def has_hard_links(path: str) -> bool | None:
+    """Whether files there can have a second name, as publishing needs; None for a kind that we know nothing of."""
+    kind = filesystem_kind(path)
+    return True if kind in LINKING_KINDS else False if kind in LINKLESS_KINDS else None

@@ -82,6 +82,12 @@ class Commit:
         return self._free_form(self._object.meta)
 
     @property
+    def kept_beside(self) -> dict[str, bytes]:
+        """Ids of the objects that hold the environment, the config and the meta, as far as there are any."""
+        named = {"environment": self._object.environment, "config": self._object.config, "meta": self._object.meta}
+        return {name: identity for name, identity in named.items() if identity}
+
+    @property
     def description(self) -> str:
         """``a1b2c3d4e5f6 (step 1000)``, for messages."""
         return self.id.short if self.step is None else f"{self.id.short} (step {self.step})"

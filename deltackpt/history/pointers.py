@@ -8,6 +8,7 @@ from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.log_record import RefMove
 from deltackpt.errors import InvalidInputError
 from deltackpt.history.commits import Commit
+from deltackpt.history.publish import publish
 from deltackpt.history.refs import Branch, Ref
 from deltackpt.history.repository import Repository
 from deltackpt.history.resolve import DEFAULT_BRANCH, RefNotFoundError, near_matches
@@ -57,10 +58,9 @@ def delete_ref(repository: Repository, ref: Ref) -> None:
 
 def _publish(repository: Repository, decide: Callable[[View], RefMove]) -> None:
     # Listing refs goes without what writing takes: 10 ms to import.
-    from deltackpt.chunkstore.transaction import Decision, Transaction
+    from deltackpt.chunkstore.transaction import Decision
 
-    with Transaction(repository.chunks, repository.reader) as transaction:
-        transaction.publish(lambda view: Decision("ref", (decide(view),)))
+    publish(repository, lambda view: Decision("ref", (decide(view),)))
 
 
 def _other_kind(ref: Ref) -> str:

@@ -235,7 +235,7 @@ def test_verify_passes_a_sound_store_and_names_damage(cli: Cli, store: Store, mo
     found = cli("verify", "--data")
     assert found.code == 5
     assert found.lines[0].startswith("PROBLEM chunk ")
-    assert found.lines[1].endswith("part 'model', tensor 'model/w'")
+    assert found.lines[1].endswith("part 'model': 'model/w'")
     assert found.lines[-1].startswith("1 problem: ")
     assert found.err == ""
 

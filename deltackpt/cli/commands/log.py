@@ -10,20 +10,37 @@ from deltackpt.cli.address import REF, Address, open_store
 from deltackpt.cli.render.commits import Names, commit_document
 from deltackpt.cli.render.log import log_lines
 from deltackpt.cli.settings import Settings, json_option, shared_options
+from deltackpt.errors import InvalidInputError
 
 
 @click.command("log")
 @click.argument("ref", required=False, type=REF)
 @click.option("-n", "--number", type=click.IntRange(min=0), help="Show this many commits at most.")
+@click.option(
+    "--deleted", is_flag=True, help="Show what was deleted, thinned or lost its name and can be brought back."
+)
 @json_option
 @shared_options
 @click.pass_obj
-def command(settings: Settings, ref: Address | None, number: int | None) -> None:
+def command(settings: Settings, ref: Address | None, number: int | None, deleted: bool) -> None:
     """Show commits, newest first: every branch as a graph, or the line of REF and its parents alone.
 
     Each commit shows its id, time, step, what it added to the store, metrics and message.
     """
+    if deleted:
+        _report_deleted(settings, ref, number)
+        return
     with open_store(settings, ref) as store:
         commits = list(islice(store.log(ref.ref if ref else None), number))
         names = Names(store)
     settings.report(lambda: [commit_document(c, names) for c in commits], lambda: log_lines(commits, names))
+
+
+def _report_deleted(settings: Settings, ref: Address | None, number: int | None) -> None:
+    from deltackpt.cli.render.deletion import recoverable_document, recoverable_lines
+
+    if ref is not None:
+        raise InvalidInputError("--deleted shows all that can be brought back, on whatever line; leave out REF")
+    with open_store(settings) as store:
+        found = store.recoverable()[:number]
+    settings.report(lambda: [recoverable_document(r) for r in found], lambda: recoverable_lines(found))
