@@ -20,8 +20,8 @@ from deltackpt.ids import CommitId
 
 if TYPE_CHECKING:
     from deltackpt.checkout.lazy import Reader
-    from deltackpt.commit.content import Content
     from deltackpt.commit.request import CommitRequest, OnConflict
+    from deltackpt.content.content import Content
     from deltackpt.diff.diff import Diff
     from deltackpt.history.oplog import Operation
     from deltackpt.history.recoverable import Recoverable
@@ -140,8 +140,8 @@ class Store:
         commit came first to the branch, unless ``on_conflict="rebase"``. StorageError when the disk refuses.
         Whatever is raised, the store is as it was.
         """
-        from deltackpt.commit.content import state_content
         from deltackpt.commit.request import CommitRequest
+        from deltackpt.content.state import state_content
 
         request = CommitRequest.checked(
             step=step,
@@ -156,23 +156,36 @@ class Store:
         )
         return self._commit(state_content(state), request)
 
-    def commit_file(
-        self, path: str | os.PathLike[str], *, progress: Progress | None = None, **described: Any
+    def commit_path(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        strict: bool = False,
+        progress: Progress | None = None,
+        **described: Any,
     ) -> Commit:
-        """Store a checkpoint file without loading it into memory; checking it out gives the same bytes.
+        """Store a checkpoint file or folder as it is, without loading it; checking it out gives the same again.
 
-        Takes the keyword arguments of :meth:`commit`. ``progress`` hears of bytes as they are read, from several
-        threads. FormatError when the file is damaged.
+        Takes the keyword arguments of :meth:`commit`. What is damaged is kept as plain bytes, with a warning in the log
+        (``logging``, "deltackpt"); with ``strict`` that is a FormatError. ``progress`` hears of bytes as they are read,
+        from several threads. InvalidInputError names what cannot be committed, such as a socket, and a file that
+        changed while it was read.
         """
-        from deltackpt.commit.content import file_content
         from deltackpt.commit.request import CommitRequest
         from deltackpt.commit.watched import watched
+        from deltackpt.content.path import path_content
 
         parent = self._parent(described.pop("parent", None))
         defaults = {"step": None, "metrics": None, "tags": None}
         request = CommitRequest.checked(**{**defaults, **described, "parent": parent})
-        with file_content(os.fspath(path)) as content:
+        with path_content(os.fsdecode(path), strict=strict) as content:
             return self._commit(watched(content, progress), request)
+
+    def commit_file(
+        self, path: str | os.PathLike[str], *, progress: Progress | None = None, **described: Any
+    ) -> Commit:
+        """:meth:`commit_path`."""
+        return self.commit_path(path, progress=progress, **described)
 
     def branch(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
         """Begin a branch at ``ref``; ``force`` moves one that exists."""

@@ -20,10 +20,10 @@ from deltackpt.chunkstore.ingest import Ingest
 from deltackpt.chunkstore.log_record import RefMove
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.codec.encode import DEFAULT_BUDGET
-from deltackpt.commit.content import Content
 from deltackpt.commit.parts import TensorWriter, WrittenPart, write_objects
 from deltackpt.commit.request import CommitRequest, plain_config
 from deltackpt.commit.room import check_room
+from deltackpt.content.content import Content
 from deltackpt.errors import ConflictError, InvalidInputError, LockedError, StorageError
 from deltackpt.history.commits import Commit, History
 from deltackpt.history.manifest import StoredTensor
@@ -127,6 +127,7 @@ def _attempt(repository: Repository, content: Content, request: CommitRequest, s
         stack.enter_context(ingest)
         parts = TensorWriter(ingest, bases, repository.chunks.facts.chunk_bytes).write(content.parts)
         ingest.finish()
+        content.check_unchanged()
         draft = _describe(ingest, parts, request, start)
         ingest.finish()
         published = _publish(repository, transaction, draft, request, start)

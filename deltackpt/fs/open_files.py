@@ -1,39 +1,30 @@
-"""Files below a folder, opened when they are read, a bounded number of them at once."""
+"""Files of a tree that was walked, opened when they are read."""
 
 from __future__ import annotations
 
 import errno
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
 from deltackpt.errors import StorageError
 from deltackpt.fs.beneath import open_beneath
-from deltackpt.fs.tree import FoundFile, changed
+from deltackpt.fs.descriptors import Descriptors
+from deltackpt.fs.tree import Found, FoundFile, changed
 
-MAX_OPEN = 64
 _MOVED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
-@dataclass(slots=True)
-class _Handle:
-    fd: int
-    loans: int = 0
-
-
 class OpenFiles:
-    """Lends descriptors of files below ``root``, to any thread; closed when it is left."""
+    """Lends descriptors of the files ``found`` below ``root``, to any thread; closes them when it is left."""
 
-    def __init__(self, root: int, name: str) -> None:
+    def __init__(self, root: int, name: str, found: Iterable[Found]) -> None:
         self._root = root
         self._name = name
-        self._handles: OrderedDict[str, _Handle] = OrderedDict()
-        self._lock = threading.Lock()
+        self._places = {one.path: one.place for one in found if isinstance(one, FoundFile)}
+        self._descriptors = Descriptors(self._opened)
 
     def __enter__(self) -> Self:
         return self
@@ -41,45 +32,24 @@ class OpenFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for handle in self._handles.values():
-            os.close(handle.fd)
-        self._handles.clear()
+        self._descriptors.close()
 
-    @contextmanager
-    def lend(self, file: FoundFile) -> Iterator[int]:
-        """A descriptor of ``file`` for as long as the block runs; ChangedError when another file stands there now."""
-        with self._lock:
-            handle = self._handles.get(file.path) or self._opened(file)
-            self._handles.move_to_end(file.path)
-            handle.loans += 1
-        try:
-            yield handle.fd
-        finally:
-            with self._lock:
-                handle.loans -= 1
-                self._close_some()
+    def lend(self, path: str) -> AbstractContextManager[int]:
+        """A descriptor for as long as a block runs; ChangedError when another file stands there now."""
+        return self._descriptors.lend(path)
 
-    def _opened(self, file: FoundFile) -> _Handle:
-        path = os.path.join(self._name, file.path)
+    def _opened(self, path: str) -> int:
+        shown = os.path.join(self._name, path)
         try:
             # A FIFO that took the file's place must not be waited for.
-            fd = open_beneath(self._root, file.path, os.O_RDONLY | os.O_NONBLOCK)
+            fd = open_beneath(self._root, path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             if error.errno in _MOVED:
-                raise changed(path) from None
-            shown = path if path.isprintable() else repr(path)
-            raise StorageError(f"{shown}: cannot be opened: {error.strerror}") from error
+                raise changed(shown) from None
+            quoted = shown if shown.isprintable() else repr(shown)
+            raise StorageError(f"{quoted}: cannot be opened: {error.strerror}") from error
         status = os.fstat(fd)
-        if (status.st_dev, status.st_ino) != file.place:
+        if (status.st_dev, status.st_ino) != self._places[path]:
             os.close(fd)
-            raise changed(path)
-        handle = self._handles[file.path] = _Handle(fd)
-        return handle
-
-    def _close_some(self) -> None:
-        """Those used least recently, but none that is lent."""
-        surplus = len(self._handles) - MAX_OPEN
-        if surplus > 0:
-            idle = [path for path, handle in self._handles.items() if not handle.loans]
-            for path in idle[:surplus]:
-                os.close(self._handles.pop(path).fd)
+            raise changed(shown)
+        return fd

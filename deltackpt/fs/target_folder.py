@@ -14,15 +14,18 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import Self
 
 from deltackpt.errors import InvalidInputError
 from deltackpt.fs.beneath import folder_beneath, open_beneath, split
+from deltackpt.fs.descriptors import Descriptors
 from deltackpt.fs.disk import Buffer, Disk, DiskFullError, storage_errors
 from deltackpt.fs.remove import remove_tree
 from deltackpt.fs.target import TargetExistsError
@@ -74,6 +77,7 @@ class TargetFolder:
         self._files: list[_Finish] = []
         self._folders: list[_Finish] = []
         self._growing: set[GrowingFile] = set()
+        self._descriptors = Descriptors(self._opened)
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="deltackpt-sync")
 
     def __enter__(self) -> Self:
@@ -94,6 +98,7 @@ class TargetFolder:
                 self._abandon()
         finally:
             self._syncer.shutdown(wait=True)
+            self._descriptors.close()
             os.close(self._root)
             os.close(self._above)
 
@@ -113,20 +118,27 @@ class TargetFolder:
             os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=fd, follow_symlinks=False)
 
     def file(self, path: str, size: int, mode: int, mtime_ns: int) -> GrowingFile:
-        """Make a file, to be filled; it is closed when its last byte is written."""
+        """Make a file, to be filled: each of its bytes is written once."""
         shown = self._shown(path)
         with storage_errors("creating", shown):
             fd = open_beneath(self._root, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._files.append(_Finish(path, mode, mtime_ns))
+        kept = size >= SYNC_EVERY
         try:
             self._disk.allocate(fd, size, shown)
         except BaseException:
-            os.close(fd)
+            kept = False
             raise
-        writeback = Writeback(self._disk, fd, shown, self._syncer) if size >= SYNC_EVERY else None
-        growing = GrowingFile(fd, size, shown, writeback, self._growing)
-        growing.close_if_full()
-        return growing
+        finally:
+            if not kept:
+                os.close(fd)
+        if not kept:
+            return GrowingFile(partial(self._descriptors.lend, path), size, shown, self._growing)
+        writeback = Writeback(self._disk, fd, shown, self._syncer)
+        return LargeFile(fd, size, shown, self._growing, writeback)
+
+    def _opened(self, path: str) -> int:
+        return open_beneath(self._root, path, os.O_WRONLY)
 
     def _settle(self) -> None:
         """Modes, times and syncs. Files are synced many at a time: the first of them writes the journal for all."""
@@ -199,45 +211,67 @@ class TargetFolder:
 
 
 class GrowingFile:
-    """A file of a tree that is being written. ``write_at`` may be called from several threads, each byte once."""
+    """A file of a tree that is being written. ``write_at`` may be called from several threads, each byte once.
 
-    def __init__(self, fd: int, size: int, shown: str, writeback: Writeback | None, growing: set[GrowingFile]) -> None:
-        self._fd = fd
+    ``lend`` gives its descriptor; it is among ``growing`` until its last byte is written.
+    """
+
+    def __init__(
+        self, lend: Callable[[], AbstractContextManager[int]], size: int, shown: str, growing: set[GrowingFile]
+    ) -> None:
+        self._lend = lend
         self._left = size
         self._shown = shown
-        self._writeback = writeback
         self._growing = growing
         self._lock = threading.Lock()
-        growing.add(self)
+        if size:
+            growing.add(self)
 
     def write_at(self, offset: int, data: Buffer) -> None:
         view = memoryview(data).cast("B")
+        if not len(view):
+            return
         size = len(view)
-        with storage_errors("writing", self._shown):
+        with storage_errors("writing", self._shown), self._lend() as fd:
             while len(view):
-                written = os.pwrite(self._fd, view, offset)
+                written = os.pwrite(fd, view, offset)
                 view, offset = view[written:], offset + written
-        if self._writeback is not None:
-            self._writeback.wrote(size)
         with self._lock:
             self._left -= size
-        self.close_if_full()
-
-    def close_if_full(self) -> None:
-        """Close the file once every byte is there."""
-        with self._lock:
-            if self._left or self not in self._growing:
+            if self._left:
                 return
-            self._growing.discard(self)
-        if self._writeback is not None:
-            self._writeback.settle()
-        os.close(self._fd)
+        self._growing.discard(self)
+        self.finish()
+
+    def finish(self) -> None:
+        """Every byte is there."""
 
     def abandon(self) -> None:
-        """Close it as it is; nobody may be writing."""
-        if self._writeback is not None:
-            self._writeback.abandon()
-        self._growing.discard(self)
+        """Nobody writes any more, and it is not complete."""
+
+
+class LargeFile(GrowingFile):
+    """One that keeps its descriptor, and is synced while it grows."""
+
+    def __init__(self, fd: int, size: int, shown: str, growing: set[GrowingFile], writeback: Writeback) -> None:
+        super().__init__(lambda: nullcontext(fd), size, shown, growing)
+        self._fd = fd
+        self._writeback = writeback
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        # Noted first: after its last byte the file is closed. What is written meanwhile is synced at the end.
+        self._writeback.wrote(len(memoryview(data).cast("B")))
+        super().write_at(offset, data)
+
+    def finish(self) -> None:
+        """StorageError when a sync failed on the way: the file must not be used then."""
+        try:
+            self._writeback.settle()
+        finally:
+            os.close(self._fd)
+
+    def abandon(self) -> None:
+        self._writeback.abandon()
         os.close(self._fd)
 
 

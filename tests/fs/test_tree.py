@@ -10,7 +10,8 @@ import pytest
 
 from deltackpt.errors import InvalidInputError, LimitError, NotFoundError, StorageError
 from deltackpt.fs import tree
-from deltackpt.fs.open_files import MAX_OPEN, OpenFiles
+from deltackpt.fs.descriptors import MAX_OPEN
+from deltackpt.fs.open_files import OpenFiles
 from deltackpt.fs.tree import ChangedError, Found, FoundFile, FoundLink, open_tree, outside, walk
 
 
@@ -71,16 +72,14 @@ def test_a_tree_beyond_its_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_file_that_was_replaced_since_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(b"old")
-    with open_tree(str(tmp_path)) as root, OpenFiles(root, str(tmp_path)) as files:
-        (found,) = walk(root, "x")[1:]
-        assert isinstance(found, FoundFile)
+    with open_tree(str(tmp_path)) as root, OpenFiles(root, str(tmp_path), walk(root, "x")) as files:
         (tmp_path / "new").write_bytes(b"new")
         (tmp_path / "new").rename(tmp_path / "w")
-        with pytest.raises(ChangedError, match="changed while it was being read"), files.lend(found):
+        with pytest.raises(ChangedError, match="changed while it was being read"), files.lend("w"):
             pass
         (tmp_path / "w").unlink()
         (tmp_path / "w").symlink_to("/etc/passwd")
-        with pytest.raises(ChangedError), files.lend(found):
+        with pytest.raises(ChangedError), files.lend("w"):
             pass
 
 
@@ -88,11 +87,10 @@ def test_only_so_many_files_stay_open(tmp_path: Path) -> None:
     for number in range(3 * MAX_OPEN):
         (tmp_path / f"{number:04}").write_bytes(b"%d" % number)
     before = len(os.listdir("/proc/self/fd"))
-    with open_tree(str(tmp_path)) as root, OpenFiles(root, str(tmp_path)) as files:
-        found = [one for one in walk(root, "x") if isinstance(one, FoundFile)]
-        with files.lend(found[0]) as first:
-            for number, file in enumerate(found):
-                with files.lend(file) as fd:
+    with open_tree(str(tmp_path)) as root, OpenFiles(root, str(tmp_path), walk(root, "x")) as files:
+        with files.lend("0000") as first:
+            for number in range(3 * MAX_OPEN):
+                with files.lend(f"{number:04}") as fd:
                     assert os.pread(fd, 9, 0) == b"%d" % number
             assert os.pread(first, 9, 0) == b"0"
             assert len(os.listdir("/proc/self/fd")) - before <= MAX_OPEN + 2
@@ -101,15 +99,13 @@ def test_only_so_many_files_stay_open(tmp_path: Path) -> None:
 
 def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "w").write_bytes(b"")
-    with open_tree(str(tmp_path)) as root, OpenFiles(root, str(tmp_path)) as files:
-        (found,) = walk(root, "x")[1:]
-        assert isinstance(found, FoundFile)
+    with open_tree(str(tmp_path)) as root, OpenFiles(root, str(tmp_path), walk(root, "x")) as files:
 
         def refuse(*args: object, **named: object) -> int:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr("deltackpt.fs.open_files.open_beneath", refuse)
-        with pytest.raises(StorageError) as caught, files.lend(found):
+        with pytest.raises(StorageError) as caught, files.lend("w"):
             pass
     assert str(caught.value) == f"{tmp_path}/w: cannot be opened: Permission denied"
 
