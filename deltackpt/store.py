@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from deltackpt.chunkstore import facts
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.errors import InvalidInputError
-from deltackpt.fs.disk import Disk
+from deltackpt.fs.disk import Disk, ReadOnlyError
 from deltackpt.history.commits import Commit
 from deltackpt.history.refs import Branch, Tag
 from deltackpt.history.repository import Options, Repository
@@ -19,10 +19,11 @@ from deltackpt.history.resolve import DEFAULT_BRANCH
 from deltackpt.ids import CommitId
 
 if TYPE_CHECKING:
+    from deltackpt.checkout.export import Names
     from deltackpt.checkout.lazy import Reader
     from deltackpt.commit.request import CommitRequest, OnConflict
     from deltackpt.content.content import Content
-    from deltackpt.diff.diff import Diff
+    from deltackpt.diff.diff import Diff, Side
     from deltackpt.history.oplog import Operation
     from deltackpt.history.recoverable import Recoverable
     from deltackpt.maintenance.doctor.checkup import Checkup
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
 
 Ref = str | Commit | CommitId
 Progress = Callable[[int], None]
+
+
+def _folder(path: str | bytes | os.PathLike[str]) -> str:
+    folder = os.fsdecode(path)
+    if "\0" in folder:
+        raise InvalidInputError(f"{folder!r} cannot be a folder: a path cannot hold a NUL character")
+    return folder
 
 
 def _silent(done: int, total: int) -> None:
@@ -62,7 +70,7 @@ class Store:
         options: Options | None = None,
         progress: Callable[[int, int], None] = _silent,
     ) -> None:
-        self._repository = Repository(os.fspath(path), options or Options(), progress)
+        self._repository = Repository(_folder(path), options or Options(), progress)
 
     @classmethod
     def init(
@@ -79,7 +87,7 @@ class Store:
         room = parse_size(reserve) if isinstance(reserve, str) else reserve
         if room is not None and room < 0:
             raise InvalidInputError(f"the reserve is a number of bytes from 0 on, not {room}")
-        facts.create(Disk(), Layout(os.path.abspath(os.fspath(path))), created, room)
+        facts.create(Disk(), Layout(os.path.abspath(_folder(path))), created, room)
         return cls(path, options=options)
 
     def __enter__(self) -> Self:
@@ -129,19 +137,21 @@ class Store:
         config: Any = None,
         meta: Any = None,
         on_conflict: OnConflict = "fail",
+        progress: Progress | None = None,
     ) -> Commit:
         """Store a training state; returns once it is durable.
 
         ``state`` is any nesting of dicts, lists, tensors, arrays and plain values; it must not change until
-        this returns. ``metrics`` are numbers by name. ``config`` and ``meta`` are plain data, shown by ``diff`` and
-        ``show``. The parent is the branch's head unless ``parent`` names another commit, which rewinds the branch.
+        this returns. A ``pathlib.Path`` is a file or folder, see :meth:`commit_path`. ``metrics`` are numbers by name.
+        ``config`` and ``meta`` are plain data, shown by ``diff`` and ``show``. The parent is the branch's head unless
+        ``parent`` names another commit, which rewinds the branch: then ``step`` may be any, while along a branch it
+        only grows.
 
         InvalidInputError names what cannot be stored, by its path in the state. ConflictError when another
         commit came first to the branch, unless ``on_conflict="rebase"``. StorageError when the disk refuses.
-        Whatever is raised, the store is as it was.
+        Whatever is raised, the store is as it was. ``progress`` hears of bytes as they are read, from several threads.
         """
         from deltackpt.commit.request import CommitRequest
-        from deltackpt.content.state import state_content
 
         request = CommitRequest.checked(
             step=step,
@@ -154,7 +164,11 @@ class Store:
             meta=meta,
             on_conflict=on_conflict,
         )
-        return self._commit(state_content(state), request)
+        if isinstance(state, os.PathLike):
+            return self._commit_path(state, request, strict=False, progress=progress)
+        from deltackpt.content.state import state_content
+
+        return self._commit(state_content(state), request, progress)
 
     def commit_path(
         self,
@@ -172,20 +186,9 @@ class Store:
         changed while it was read.
         """
         from deltackpt.commit.request import CommitRequest
-        from deltackpt.commit.watched import watched
-        from deltackpt.content.path import path_content
 
-        parent = self._parent(described.pop("parent", None))
-        defaults = {"step": None, "metrics": None, "tags": None}
-        request = CommitRequest.checked(**{**defaults, **described, "parent": parent})
-        with path_content(os.fsdecode(path), strict=strict) as content:
-            return self._commit(watched(content, progress), request)
-
-    def commit_file(
-        self, path: str | os.PathLike[str], *, progress: Progress | None = None, **described: Any
-    ) -> Commit:
-        """:meth:`commit_path`."""
-        return self.commit_path(path, progress=progress, **described)
+        request = CommitRequest.checked(**{**described, "parent": self._parent(described.get("parent"))})
+        return self._commit_path(path, request, strict=strict, progress=progress)
 
     def branch(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
         """Begin a branch at ``ref``; ``force`` moves one that exists."""
@@ -236,24 +239,43 @@ class Store:
 
         return list_refs(self._repository, Tag)
 
-    def load(self, ref: Ref, *, select: str | None = None, part: str | None = None, device: Any = None) -> Any:
+    def load(
+        self,
+        ref: Ref,
+        *,
+        select: str | None = None,
+        part: str | None = None,
+        device: Any = None,
+        progress: Progress | None = None,
+    ) -> Any:
         """The state that was committed: the same nesting, types and bits, on the CPU unless ``device`` says otherwise.
 
         ``part`` gives that part's object itself. ``select`` is a glob over full names (``model/*``): entries of dicts
-        under which nothing is selected are left out, other elements become None.
+        under which nothing is selected are left out, other elements become None. ``progress`` hears of plain bytes.
         """
         from deltackpt.checkout.load import load
 
-        return load(self._repository, self.resolve(ref), select=select, part=part, device=device)
+        commit = self.resolve(ref)
+        return load(self._repository, commit, select=select, part=part, device=device, progress=progress)
 
-    def load_into(self, target: Any, ref: Ref, *, part: str | None = None, strict: bool = True) -> list[str]:
+    def load_into(
+        self,
+        target: Any,
+        ref: Ref,
+        *,
+        part: str | None = None,
+        strict: bool = True,
+        progress: Progress | None = None,
+    ) -> list[str]:
         """Overwrite the tensors within ``target`` in place; returns the names of those replaced.
 
-        Each is verified before it is copied. PairingError lists what does not fit before anything changes.
+        Each is verified before it is copied, in memory for the largest of them. PairingError lists what does not fit
+        before anything changes. ``progress`` hears of plain bytes.
         """
         from deltackpt.checkout.load_into import load_into
 
-        return load_into(self._repository, target, self.resolve(ref), part=part, strict=strict)
+        commit = self.resolve(ref)
+        return load_into(self._repository, target, commit, part=part, strict=strict, progress=progress)
 
     def reader(self, ref: Ref) -> Reader:
         """Single tensors of a commit, or rows of one, read on demand."""
@@ -267,38 +289,41 @@ class Store:
         path: str | os.PathLike[str],
         *,
         part: str | None = None,
+        names: Names = "module",
         force: bool = False,
         progress: Progress | None = None,
     ) -> int:
         """Write a commit to a file; returns its size.
 
         A commit made from a file gives the same bytes again. A state becomes safetensors: with ``part`` that
-        part under the module's own names, ready for ``load_state_dict``; else everything under full names.
+        part under the module's own names, ready for ``load_state_dict``; else everything under full names. With
+        ``names="stored"`` nothing that wrappers put before names is removed.
         An existing file is refused unless ``force``; the file appears complete or not at all.
         """
         from deltackpt.checkout.export import checkout
 
-        return checkout(self._repository, self.resolve(ref), os.fspath(path), part=part, force=force, progress=progress)
+        commit, target = self.resolve(ref), os.fsdecode(path)
+        return checkout(self._repository, commit, target, part=part, names=names, force=force, progress=progress)
 
-    def diff(self, old: Ref, new: Ref, *, progress: Progress | None = None) -> Diff:
-        """What changed from ``old`` to ``new``."""
+    def diff(self, old: Ref, new: Ref, *, other: Store | None = None, progress: Progress | None = None) -> Diff:
+        """What changed from ``old`` to ``new``, which is a commit of the store ``other`` when that is given."""
         from deltackpt.diff.diff import diff
 
-        return diff(self._repository, self.resolve(old), self.resolve(new), progress)
+        return diff(self._side(old), (other or self)._side(new), progress)
 
-    def diff_bytes(self, old: Ref, new: Ref) -> int:
+    def diff_bytes(self, old: Ref, new: Ref, *, other: Store | None = None) -> int:
         """Plain bytes that :meth:`diff` compares: what its ``progress`` counts to."""
         from deltackpt.diff.diff import changed_bytes
 
-        return changed_bytes(self._repository, self.resolve(old), self.resolve(new))
+        return changed_bytes(self._side(old), (other or self)._side(new))
 
     # Keeping
 
-    def stats(self) -> Stats:
-        """The savings report."""
+    def stats(self, *, progress: Progress | None = None) -> Stats:
+        """The savings report. ``progress`` hears of the plain bytes of commits as they are looked at."""
         from deltackpt.maintenance.stats import stats
 
-        return stats(self._repository)
+        return stats(self._repository, progress)
 
     def inventory(self, ref: Ref) -> list[InventoryRow]:
         """Every tensor of a commit: its form, what it occupies, and how it is kept."""
@@ -370,7 +395,7 @@ class Store:
         from deltackpt.maintenance.gc import collect
 
         if not dry_run and not self._repository.chunks.writable:
-            raise InvalidInputError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
+            raise ReadOnlyError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
         return collect(self._repository, dry_run=dry_run)
 
     def verify(
@@ -417,13 +442,27 @@ class Store:
 
         return examine(os.fspath(path))
 
-    def _commit(self, content: Content, request: CommitRequest) -> Commit:
+    def _commit_path(
+        self, path: str | os.PathLike[str], request: CommitRequest, *, strict: bool, progress: Progress | None
+    ) -> Commit:
+        from deltackpt.content.path import path_content
+
+        with path_content(os.fsdecode(path), strict=strict) as content:
+            return self._commit(content, request, progress)
+
+    def _commit(self, content: Content, request: CommitRequest, progress: Progress | None) -> Commit:
         from deltackpt.commit.commit import commit
+        from deltackpt.commit.watched import watched
         from deltackpt.maintenance.archive import archive_when_long
 
-        made = commit(self._repository, content, request)
+        made = commit(self._repository, watched(content, progress), request)
         archive_when_long(self._repository)
         return made
+
+    def _side(self, ref: Ref) -> Side:
+        from deltackpt.diff.diff import Side
+
+        return Side(self._repository, self.resolve(ref))
 
     def _parent(self, parent: Ref | None) -> str | Commit | None:
         return self.resolve(parent) if isinstance(parent, CommitId) else parent

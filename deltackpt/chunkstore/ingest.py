@@ -128,6 +128,11 @@ class Ingest:
         self._encoding: deque[Future[Record]] = deque()
         self._bundled: set[ChunkId] = set()
         self._bundles: dict[tuple[DType, Kind], _Bundle] = {}
+        self._doubting = False
+
+    def doubt(self) -> None:
+        """From now on rely on no chunk of the store without reading it: some of it is known to be damaged."""
+        self._doubting = True
 
     def __enter__(self) -> Self:
         return self
@@ -198,19 +203,32 @@ class Ingest:
         plain = place.source.read(place.start, place.stop)
         dtype, hint = place.source.dtype, place.hint
         chunk = ChunkId.of(plain)
-        if chunk == hint and hint in self._known:
+        if chunk == hint and self._transaction.is_there(hint, self._known):
             if not self._reader.cache.keep(chunk):
                 self._reader.cache.put(chunk, plain, None)
             return _Outcome(chunk, finiteness(plain, dtype) if suspect else Finiteness.FINITE, None)
         state = finiteness(plain, dtype)
         known = ChainMap(self._reader.locate([chunk]), self._known)
-        if chunk in known or self._transaction.contains(chunk):
+        if self._transaction.contains(chunk) or self._is_there(chunk, known):
             record = None
+        elif chunk in known:
+            self._transaction.replace(known[chunk])
+            record = self._encoder.encode(chunk, plain, dtype.element, None, known)
         else:
             wide = None if place.wide is None else place.wide.read(place.start, place.stop, known, self._reader)
-            record = self._encoder.encode(chunk, plain, dtype.element, hint, known, wide)
+            record = self._encoder.encode(chunk, plain, dtype.element, self._usable(hint, known), known, wide)
         self._reader.cache.put(chunk, plain, hint)
         return _Outcome(chunk, state, record)
+
+    def _is_there(self, chunk: ChunkId, known: Locations) -> bool:
+        """Whether the store has the chunk, so that it can be relied on."""
+        if not self._transaction.is_there(chunk, known):
+            return False
+        return not self._doubting or self._reader.can_read(chunk, known)
+
+    def _usable(self, hint: Hint, known: Locations) -> Hint:
+        """``hint``, unless it has been lost."""
+        return hint if hint is not None and self._transaction.is_there(hint, known) else None
 
     def _drain(self, ahead: int) -> None:
         """Append results in order until at most ``ahead`` chunks are under way."""
@@ -244,14 +262,19 @@ class Ingest:
         """Encode what the store and this transaction lack of a bundle: both are asked for all of it at once."""
         bundle = self._bundles.pop((dtype, kind))
         bundle.judge(dtype)
-        changed = [s for s in bundle.members if s.chunk != s.hint or s.chunk not in self._known]
+        changed = [
+            s for s in bundle.members if s.chunk != s.hint or not self._transaction.is_there(s.chunk, self._known)
+        ]
         known = ChainMap(self._reader.locate(small.chunk for small in changed), self._known)
-        self._transaction.refer(s.chunk for s in bundle.members if s.chunk in known)
-        fresh = {s.chunk: s for s in changed if s.chunk not in known and s.chunk not in self._bundled}
+        there = {small.chunk for small in changed if self._is_there(small.chunk, known)}
+        fresh = {s.chunk: s for s in changed if s.chunk not in there and s.chunk not in self._bundled}
+        self._transaction.refer(s.chunk for s in bundle.members if s.chunk in known and s.chunk not in fresh)
         self._bundled.update(fresh)
+        for chunk in fresh.keys() & known.keys():
+            self._transaction.replace(known[chunk])
         if fresh:
             members = [(small.chunk, small.plain) for small in fresh.values()]
-            hinted = [small.hint for small in fresh.values()]
+            hinted = [None if s.chunk in known else self._usable(s.hint, known) for s in fresh.values()]
             self._encoding.append(
                 self._executor.submit(self._encoder.encode_bundle, members, dtype.element, hinted, known, kind)
             )

@@ -42,19 +42,12 @@ class WrittenTensor:
     layout: TensorLayout
     ingested: IngestedTensor
     inline: bytes | None
-    before: Finiteness | None
 
     @property
     def stored(self) -> StoredTensor:
         """The tensor as a reader will find it, once everything is taken in."""
         lengths = tuple(self.ingested.lengths) if self.layout.by_content else ()
         return StoredTensor(self.layout, tuple(self.ingested.chunks), self.inline, self.ingested.finiteness, lengths)
-
-    @property
-    def became_nonfinite(self) -> bool:
-        """Worse than in the parent. A tensor born with +inf is normal (range observers are), born with NaN is not."""
-        born = Finiteness.INFINITE if self.before is None else self.before
-        return self.ingested.finiteness > born
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +100,19 @@ class TensorWriter:
         source = tensor.source
         before = self.parent.get(tensor.name)
         nbytes = source.dtype.itemsize * prod(source.shape)
-        known = before.finiteness if before is not None else None
         if nbytes <= INLINE_BYTES:
             plain = bytes(source.read(0, nbytes))
             source.release()
             layout = TensorLayout(tensor.name, source.dtype.name, source.shape, 0, 0)
-            return WrittenTensor(layout, IngestedTensor([], finiteness(memoryview(plain), source.dtype)), plain, known)
+            return WrittenTensor(layout, IngestedTensor([], finiteness(memoryview(plain), source.dtype)), plain)
         if source.dtype is BYTES and nbytes > CUT_BY_CONTENT:
             return self._by_content(tensor, before, nbytes)
         grid = grid_for(source.dtype.itemsize, source.shape, self.chunk_bytes)
         layout = TensorLayout(tensor.name, source.dtype.name, source.shape, grid.period, grid.piece)
+        suspect = before is not None and before.finiteness is not Finiteness.FINITE
         hints = hints_from(before, source.dtype, grid)
-        ingested = self.ingest.tensor(source, nbytes, grid, hints, wide, suspect=bool(known))
-        return WrittenTensor(layout, ingested, None, known)
+        ingested = self.ingest.tensor(source, nbytes, grid, hints, wide, suspect=suspect)
+        return WrittenTensor(layout, ingested, None)
 
     def _by_content(self, tensor: CapturedTensor, before: StoredTensor | None, nbytes: int) -> WrittenTensor:
         """Bytes without a grid. Those of the parent's length, in which nothing moved, are cut where those are."""
@@ -127,7 +120,7 @@ class TensorWriter:
         cuts: Cuts = before.cuts if before is not None and same else ContentCuts(tensor.source.read)
         hints = before.chunks if before is not None and same else ()
         layout = TensorLayout(tensor.name, tensor.source.dtype.name, tensor.source.shape, 0, 1)
-        return WrittenTensor(layout, self.ingest.tensor(tensor.source, nbytes, cuts, hints), None, None)
+        return WrittenTensor(layout, self.ingest.tensor(tensor.source, nbytes, cuts, hints), None)
 
 
 def hints_from(before: StoredTensor | None, dtype: DType, grid: Grid) -> tuple[ChunkId, ...]:

@@ -1,7 +1,7 @@
 """Paths without the numbers that change from one checkpoint of a run to the next.
 
-``global_step1000/mp_rank_00_model_states.pt`` and ``global_step2000/mp_rank_00_model_states.pt`` are the same file of two
-steps. Numbers of ranks and shards are no steps: they tell files of one checkpoint apart.
+``global_step1000/mp_rank_00_model_states.pt`` and ``global_step2000/mp_rank_00_model_states.pt`` are the same file of
+two steps. Numbers of ranks and shards are no steps: they tell files of one checkpoint apart.
 """
 
 from __future__ import annotations

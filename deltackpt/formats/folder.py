@@ -15,7 +15,7 @@ from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
 
 TensorsByFile = Mapping[str, Sequence[TensorSpan] | Reading]
-"""Tensors by the path of the file that holds them, in any order, no two with the same bytes; or that whole file, read."""
+"""Tensors by the path of the file that holds them, in any order, no two with the same bytes; or all of it, read."""
 
 
 @dataclass(frozen=True, slots=True)

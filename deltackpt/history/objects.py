@@ -38,7 +38,8 @@ class EntryKind(enum.IntEnum):
 class TensorLayout(msgspec.Struct, frozen=True, array_like=True):
     """A tensor's fixed facts. ``period`` and ``piece`` are its chunk grid.
 
-    Both 0: its bytes stand in the group. ``period`` alone 0: it is cut by its content, and its chunks' lengths stand there.
+    Both 0: its bytes stand in the group. ``period`` alone 0: it is cut by its content, and the lengths of its chunks
+    stand there.
     """
 
     name: str
@@ -108,8 +109,8 @@ Span = bytes | int | tuple[str, int]
 class FileEntry(msgspec.Struct, frozen=True, array_like=True):
     """A file, a folder or a symbolic link. ``path`` is relative and as the system has it, empty for the root itself.
 
-    ``spans`` are a file's bytes in order, or a link's text. ``format`` is what a file was read as, ``notes`` what of it was
-    not understood. ``key`` is where its state stands in that of the part: nil for none, the empty text for the top level.
+    ``spans`` are a file's bytes in order, or a link's text. ``format`` is what a file was read as, ``notes`` what of it
+    was not understood. ``key`` is where its state stands in that of the part: nil for none, empty for the top level.
     """
 
     path: bytes
@@ -130,7 +131,7 @@ class FilesSkeleton(msgspec.Struct, frozen=True, array_like=True, tag="files"):
 
 
 class PartEntry(msgspec.Struct, frozen=True, array_like=True):
-    """A part as a commit lists it. ``nbytes`` are the plain bytes of its table; ``untyped`` those that are no tensors."""
+    """A part as a commit lists it. ``nbytes`` are the plain bytes of its table, ``untyped`` those of no tensor."""
 
     name: str
     id: bytes
@@ -159,15 +160,10 @@ class CommitObject(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def _plain(value: Any) -> object:
-    """What msgpack has no word for: a number of another library as a number, the rest (a path, a device) as text."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else str(value)
-
-
 # Identities are bytes with a face of their own, which msgpack does not know.
 _encoder = msgspec.msgpack.Encoder(order="deterministic", enc_hook=bytes)
 # No order here: it would refuse keys that are no strings, such as the milestones of a schedule.
-_free_form_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+_free_form_encoder = msgspec.msgpack.Encoder()
 _decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {}
 
 
@@ -181,7 +177,7 @@ def encode(value: object) -> bytes:
 
 
 def encode_free_form(value: object) -> bytes:
-    """The bytes of plain data as a caller gave it; TypeError, ValueError or OverflowError for what is none."""
+    """The bytes of plain data: dicts, lists, texts, numbers and times."""
     return _free_form_encoder.encode(value)
 
 

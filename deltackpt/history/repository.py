@@ -39,7 +39,12 @@ class Options:
 
     @property
     def workers(self) -> int:
-        return self.threads or len(os.sched_getaffinity(0))
+        return self.threads or _cores()
+
+
+def _cores() -> int:
+    """Cores that this process may use; macOS can only tell how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Repository:
@@ -90,3 +95,4 @@ class Repository:
             self._executor.shutdown(wait=True)
         self._executor = None
         self.reader.close()
+        self.chunks.close()

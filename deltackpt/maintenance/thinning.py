@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import Manifests
 from deltackpt.history.objects import Part, PartEntry, decode
+from deltackpt.history.roles import is_optimizer
 from deltackpt.skeleton.leaves import TensorLeaf, leaves
 from deltackpt.skeleton.read import read_skeleton
-
-THINNED_PREFIX = "optim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Thinning:
 
     def parts(self, commit: Commit) -> tuple[str, ...]:
         """Optimizer parts, but for one that holds the bytes of a tensor that another part is tied to."""
-        names = [part.name for part in commit.parts if part.name.lower().startswith(THINNED_PREFIX)]
+        names = [part.name for part in commit.parts if is_optimizer(part.name)]
         if not names:
             return ()
         needed = {name for part in commit.parts if part.name not in names for name in self._holders(part)}

@@ -9,6 +9,7 @@ import msgspec
 from deltackpt.skeleton.array_types import type_atoms
 from deltackpt.skeleton.nodes import (
     Fields,
+    LargeValue,
     Mapping,
     Member,
     NumpyArray,
@@ -117,7 +118,8 @@ def _tensor(walk: Walk, node: TorchTensor, path: str) -> None:
 
 
 def _sparse(walk: Walk, node: SparseTensor, path: str) -> None:
-    walk.atoms += (int(Tag.SPARSE_TENSOR), node.flags, node.layout, len(node.shape), *node.shape)
+    tag = Tag.SPARSE_PARAMETER if node.parameter else Tag.SPARSE_TENSOR
+    walk.atoms += (int(tag), node.flags, node.layout, len(node.shape), *node.shape)
     walk.enter(node, path)
     for name, part in zip(node.part_names, node.parts, strict=True):
         walk.child(part, path, name)
@@ -128,6 +130,10 @@ def _array(walk: Walk, node: NumpyArray, path: str) -> None:
     tag = Tag.ARRAY if node.view is None else Tag.ARRAY_VIEW
     reference = _reference(node.reference, walk.part)
     walk.atoms += (int(tag), node.flags, *type_atoms(node.type), *reference, *_view(node.view))
+
+
+def _large_value(walk: Walk, node: LargeValue, path: str) -> None:
+    walk.atoms += (int(Tag.LARGE_VALUE), node.flags, int(node.kind), *_reference(node.reference, walk.part))
 
 
 def _scalar(walk: Walk, node: NumpyScalar, path: str) -> None:
@@ -157,6 +163,7 @@ NODE_WRITERS: dict[type, Writer] = {
     TorchTensor: _tensor,
     SparseTensor: _sparse,
     NumpyArray: _array,
+    LargeValue: _large_value,
     NumpyScalar: _scalar,
     TorchSize: _size,
     TorchDtype: _dtype,

@@ -123,7 +123,7 @@ def test_a_file_with_both(store: Store, tmp_path: Path) -> None:
     state = mixed()
     tensors = {**state["model"], **{f"master.{k}": v["master"] for k, v in state["optimizer"]["state"].items()}}
     save_file(tensors, tmp_path / "both.safetensors")
-    store.commit_file(tmp_path / "both.safetensors")
+    store.commit_path(tmp_path / "both.safetensors")
     assert "cast" in recipes(store, "")
     store.checkout("main", tmp_path / "back.safetensors")
     assert (tmp_path / "back.safetensors").read_bytes() == (tmp_path / "both.safetensors").read_bytes()

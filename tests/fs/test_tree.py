@@ -87,13 +87,16 @@ def test_only_so_many_files_stay_open(tmp_path: Path) -> None:
     for number in range(3 * MAX_OPEN):
         (tmp_path / f"{number:04}").write_bytes(b"%d" % number)
     before = len(os.listdir("/proc/self/fd"))
-    with open_tree(str(tmp_path)) as root, OpenFiles(root, str(tmp_path), walk(root, "x")) as files:
-        with files.lend("0000") as first:
-            for number in range(3 * MAX_OPEN):
-                with files.lend(f"{number:04}") as fd:
-                    assert os.pread(fd, 9, 0) == b"%d" % number
-            assert os.pread(first, 9, 0) == b"0"
-            assert len(os.listdir("/proc/self/fd")) - before <= MAX_OPEN + 2
+    with (
+        open_tree(str(tmp_path)) as root,
+        OpenFiles(root, str(tmp_path), walk(root, "x")) as files,
+        files.lend("0000") as first,
+    ):
+        for number in range(3 * MAX_OPEN):
+            with files.lend(f"{number:04}") as fd:
+                assert os.pread(fd, 9, 0) == b"%d" % number
+        assert os.pread(first, 9, 0) == b"0"
+        assert len(os.listdir("/proc/self/fd")) - before <= MAX_OPEN + 2
     assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Iterable, Sequence
 
 import click
 
 from deltackpt.cli.address import REF, Address, open_store
+from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import Names, commit_document
 from deltackpt.cli.render.log import log_lines
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.errors import InvalidInputError
+from deltackpt.history.commits import Commit
 
 
 @click.command("log")
@@ -30,10 +32,15 @@ def command(settings: Settings, ref: Address | None, number: int | None, deleted
     if deleted:
         _report_deleted(settings, ref, number)
         return
-    with open_store(settings, ref) as store:
-        commits = list(islice(store.log(ref.ref if ref else None), number))
+    with open_store(settings, ref) as store, Bar(settings, "reading the history"):
+        history = list(store.log(ref.ref if ref else None))
         names = Names(store)
-    settings.report(lambda: [commit_document(c, names) for c in commits], lambda: log_lines(commits, names))
+    commits = history[:number]
+    settings.report(lambda: [commit_document(c, names) for c in commits], lambda: _lines(history, commits, names))
+
+
+def _lines(history: Sequence[Commit], commits: Sequence[Commit], names: Names) -> Iterable[str]:
+    return log_lines(commits, names) if commits or not history else ()
 
 
 def _report_deleted(settings: Settings, ref: Address | None, number: int | None) -> None:

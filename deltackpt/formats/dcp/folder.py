@@ -14,7 +14,7 @@ _HEAD_BYTES = 512
 
 
 def read_tensors(folder: Folder, metadata: str) -> TensorsByFile:
-    """Each file that the metadata names, read with its items; nothing for a file of that name that is something else."""
+    """Each file that the metadata names, read with its items; nothing for metadata that is something else."""
     with folder.open_file(metadata) as file:
         if not recognises(file.read(0, min(file.size, _HEAD_BYTES))):
             return {}

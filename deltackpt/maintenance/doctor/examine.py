@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from itertools import chain
 
-from deltackpt.chunkstore.chunk_store import index_folder
 from deltackpt.chunkstore.facts import StoreFacts, read_facts
+from deltackpt.chunkstore.index_folder import index_folder
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.chunkstore.log import Log
 from deltackpt.errors import FormatError
@@ -31,7 +31,7 @@ def examine(path: str) -> Checkup:
     if not disk.exists(layout.log):
         troubles.append(Trouble(f"folder {layout.log!r} is missing, and with it all commits", RESTORE))
     found_log = look_at_log(log, troubles)
-    index_at, _ = index_folder(layout, facts.key)
+    index_at = index_folder(layout, facts.key)
     found_index = look_at_index(index_at, facts.key, log, troubles)
     folder = look_at_folder(disk, layout, index_at)
     found_disk = look_at_disk(disk, layout, facts.reserve_bytes)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
-from deltackpt.checkout.export import by_file_name
+from deltackpt.checkout.export import Names, exported_tensors
+from deltackpt.checkout.file_form import Exported
 from deltackpt.checkout.files import stored_files
 from deltackpt.checkout.leaves import NamedTensor
 from deltackpt.checkout.ranges import read_range, read_window
@@ -91,13 +93,15 @@ def _origin(file: SourceFile) -> CommitId:
 
 def _closest(
     repository: Repository, commit: Commit, spans: Mapping[str, TensorSpan]
-) -> tuple[str | None, dict[str, NamedTensor]]:
+) -> tuple[str | None, dict[str, Exported]]:
     """The part of the commit, or all of it, whose names are most like those in the file."""
-    whole = by_file_name(repository, commit, None)
-    parts = [entry.name for entry in commit.parts if entry.name and entry.tensors]
-    candidates: list[tuple[str | None, dict[str, NamedTensor]]] = [(None, whole)]
-    candidates += [(part, by_file_name(repository, commit, part)) for part in parts]
+    parts = [None, *(entry.name for entry in commit.parts if entry.name and entry.tensors)]
+    candidates = [(part, _by_name(repository, commit, part, names)) for part in parts for names in get_args(Names)]
     return max(candidates, key=lambda candidate: len(candidate[1].keys() & spans.keys()))
+
+
+def _by_name(repository: Repository, commit: Commit, part: str | None, names: Names) -> dict[str, Exported]:
+    return {form.name: form for form in exported_tensors(repository, commit, part, names)[0]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +112,25 @@ class _Comparison:
     file: SourceFile
     progress: Progress | None
 
-    def run(self, spans: Mapping[str, TensorSpan], tensors: Mapping[str, NamedTensor]) -> Iterator[tuple[str, str]]:
+    def run(self, spans: Mapping[str, TensorSpan], tensors: Mapping[str, Exported]) -> Iterator[tuple[str, str]]:
         """The difference of each name, in the order of the commit; windows last."""
         names = list({**tensors, **spans})
         # Cutting a window out fetches on all cores, for which a job on one of them would wait for ever.
-        windows = [name for name in names if name in tensors and tensors[name].leaf.view is not None]
+        windows = [name for name in names if name in tensors and tensors[name].tensor.leaf.view is not None]
         others = [name for name in names if name not in set(windows)]
         submit = self.repository.executor.map
         yield from zip(others, submit(self._difference, map(spans.get, others), map(tensors.get, others)), strict=True)
         yield from ((name, self._difference(spans.get(name), tensors[name])) for name in windows)
 
-    def _difference(self, span: TensorSpan | None, tensor: NamedTensor | None) -> str:
+    def _difference(self, span: TensorSpan | None, form: Exported | None) -> str:
         """How they differ; nothing when they are equal."""
-        if span is None or tensor is None:
+        if span is None or form is None:
             return "is not in the file" if span is None else "is not in the commit"
-        if (span.dtype, span.shape) != (tensor.dtype, tensor.shape):
-            ours, theirs = (f"{t.dtype.name} {list(t.shape)}" for t in (tensor, span))
+        if (span.dtype, span.shape) != (form.dtype, form.shape):
+            ours, theirs = (f"{t.dtype.name} {list(t.shape)}" for t in (form, span))
             return f"is {theirs} in the file and {ours} in the commit"
         unequal = []
-        for start, stop, equal in self._pieces(span, tensor):
+        for start, stop, equal in self._pieces(span, form.tensor):
             if not equal:
                 unequal.append(start)
             if self.progress is not None:
@@ -143,8 +147,8 @@ class _Comparison:
             yield 0, span.length, self.file.read(span.offset, span.length) == stored.inline
         else:
             for chunk, start, stop in stored.spans():
-                data = self.file.read(span.offset + start, stop - start)
-                yield start, stop, ChunkId.of(data) == chunk
+                piece = self.file.read(span.offset + start, stop - start)
+                yield start, stop, ChunkId.of(piece) == chunk
 
 
 def _is_identical(repository: Repository, file: SourceFile, commit: Commit, *, tensors_equal: bool) -> bool | None:
