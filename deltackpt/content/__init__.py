@@ -8,5 +8,6 @@
 ``layout``     which part and name each tensor gets
 ``arrangement``  the state of a part, of the states of its files
 ``flat``       the state of a file without nesting  ``pickled``  the nested state of a PyTorch file
+``exported``   the state in a file that a checkout wrote
 ``entries``    files around their tensors
 """

@@ -44,7 +44,7 @@ class Assembly:
 
     def alone(self, file: Described) -> Stated:
         """Take in a file that is committed by itself."""
-        home = home_alone(inner_parts(file.reading.state))
+        home = home_alone(inner_parts(file))
         (shelved,) = self._shelved([file], {file.path: home})
         found = self._state(shelved, home)
         tree = MappingNode(Tag.DICT, [], []) if found.tree is None else found.tree

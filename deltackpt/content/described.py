@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deltackpt.content.exported import ExportedState, exported_state
 from deltackpt.errors import FormatError
 from deltackpt.formats.checksums import first_mismatch
 from deltackpt.formats.reading import Reading
@@ -14,12 +15,16 @@ from deltackpt.formats.spans import TensorSpan
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The file at ``path`` of what is being committed (empty for a file by itself), and what a reader made of it."""
+    """The file at ``path`` of what is being committed (empty for a file by itself), and what a reader made of it.
+
+    ``exported`` is the state that a checkout wrote into it.
+    """
 
     path: str
     file: SourceFile
     reading: Reading
     warning: FormatError | None
+    exported: ExportedState | None = None
 
     @property
     def tensors(self) -> tuple[TensorSpan, ...]:
@@ -36,4 +41,5 @@ def described(path: str, file: SourceFile, reading: Reading, *, strict: bool) ->
         warning = None
     if warning is not None and strict:
         raise warning
-    return Described(path, file, reading, warning)
+    exported = exported_state(file) if reading.format == "safetensors" and reading.warning is None else None
+    return Described(path, file, reading if exported is None else exported.renamed(reading), warning, exported)

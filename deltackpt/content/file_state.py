@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from deltackpt.content.described import Described
 from deltackpt.content.flat import flat_dict, flat_tree
 from deltackpt.content.pickled import AddRow, PickledState
 from deltackpt.content.shelved import Shelved
@@ -33,8 +34,11 @@ class FileState:
 NO_STATE = FileState(None)
 
 
-def inner_parts(state: State | None) -> list[str]:
-    """The keys of a nested state that name parts of it, as those of a live state do."""
+def inner_parts(file: Described) -> list[str]:
+    """The keys of a file's nested state that name parts of it, as those of a live state do."""
+    if file.exported is not None:
+        return file.exported.parts
+    state = file.reading.state
     if state is None or not _is_named_dict(state.root):
         return []
     return [key for key, value in state.root.pairs if is_part_name(key) and type(value) in _CONTAINERS]
@@ -42,6 +46,8 @@ def inner_parts(state: State | None) -> list[str]:
 
 def file_state(file: Shelved, add: AddRow) -> FileState:
     """The state of ``file``; ``add`` takes in rows for arrays in its pickle."""
+    if (found := _exported(file)) is not None:
+        return found
     state = file.described.reading.state
     if state is None:
         return FileState(flat_tree(file.described.reading.format, file.by_name)) if file.by_name else NO_STATE
@@ -50,6 +56,12 @@ def file_state(file: Shelved, add: AddRow) -> FileState:
     if len(set(names)) < len(names):
         return _by_name(file, ("two of its tensors would have one name",))
     return found
+
+
+def _exported(file: Shelved) -> FileState | None:
+    exported = file.described.exported
+    found = None if exported is None else exported.state(dict(file.by_name))
+    return None if found is None else FileState(found[0], tuple(found[1]))
 
 
 def _is_named_dict(node: Node) -> bool:
