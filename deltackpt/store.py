@@ -19,6 +19,8 @@ from deltackpt.history.resolve import DEFAULT_BRANCH
 from deltackpt.ids import CommitId
 
 if TYPE_CHECKING:
+    from deltackpt.adoption.adopt import Adopted
+    from deltackpt.adoption.found import FoundCheckpoint
     from deltackpt.checkout.export import Names
     from deltackpt.checkout.lazy import Reader
     from deltackpt.commit.request import CommitRequest, OnConflict
@@ -189,6 +191,22 @@ class Store:
 
         request = CommitRequest.checked(**{**described, "parent": self._parent(described.get("parent"))})
         return self._commit_path(path, request, strict=strict, progress=progress)
+
+    def adopt(
+        self, checkpoints: Sequence[FoundCheckpoint], *, branch: str = DEFAULT_BRANCH, remove_originals: bool = False
+    ) -> Iterator[Adopted]:
+        """Commit checkpoints that ``find_checkpoints`` found, in their order, but for those that the branch has.
+
+        Each is compared with what was stored, byte for byte; only then, and if told so, is it removed. CorruptError
+        names the first difference. The rest as in :meth:`commit_path`.
+        """
+        from deltackpt.adoption.adopt import ORIGIN, adopt
+
+        def commit(one: FoundCheckpoint) -> Commit:
+            meta = {ORIGIN: one.origin}
+            return self.commit_path(one.path, step=one.step, metrics=one.metrics, branch=branch, meta=meta)
+
+        return adopt(self._repository, checkpoints, branch, commit, remove=remove_originals)
 
     def branch(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
         """Begin a branch at ``ref``; ``force`` moves one that exists."""
