@@ -136,6 +136,7 @@ class Store:
         branch: str = DEFAULT_BRANCH,
         tags: str | Sequence[str] | None = None,
         parent: Ref | None = None,
+        base: Ref | None = None,
         config: Any = None,
         meta: Any = None,
         on_conflict: OnConflict = "fail",
@@ -147,7 +148,7 @@ class Store:
         this returns. A ``pathlib.Path`` is a file or folder, see :meth:`commit_path`. ``metrics`` are numbers by name.
         ``config`` and ``meta`` are plain data, shown by ``diff`` and ``show``. The parent is the branch's head unless
         ``parent`` names another commit, which rewinds the branch: then ``step`` may be any, while along a branch it
-        only grows.
+        only grows. Tensors that the parent lacks are stored against like ones of ``base``, or of any branch's head.
 
         InvalidInputError names what cannot be stored, by its path in the state. ConflictError when another
         commit came first to the branch, unless ``on_conflict="rebase"``. StorageError when the disk refuses.
@@ -162,6 +163,7 @@ class Store:
             branch=branch,
             tags=tags,
             parent=self._parent(parent),
+            base=self._parent(base),
             config=config,
             meta=meta,
             on_conflict=on_conflict,
@@ -189,7 +191,8 @@ class Store:
         """
         from deltackpt.commit.request import CommitRequest
 
-        request = CommitRequest.checked(**{**described, "parent": self._parent(described.get("parent"))})
+        refs = {name: self._parent(described.get(name)) for name in ("parent", "base")}
+        request = CommitRequest.checked(**{**described, **refs})
         return self._commit_path(path, request, strict=strict, progress=progress)
 
     def adopt(

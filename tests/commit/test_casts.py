@@ -134,7 +134,8 @@ def test_another_writer_was_first_with_the_wide_values(store: Store, monkeypatch
     old = {"optimizer": {"w": torch.randn(700, 400) * 0.02}}
     wide = {"optimizer": {"w": old["optimizer"]["w"] * (1 + 1e-4)}}
     store.commit(old, step=1, branch="theirs")
-    state = {"model": {"w": wide["optimizer"]["w"].bfloat16()}, **wide}
+    # Under a name that has no base anywhere, so that theirs is of a higher rank than ours.
+    state = {"model": {"w": wide["optimizer"]["w"].bfloat16()}, "optimizer": {"master": wide["optimizer"]["w"]}}
     publish, attempts = Transaction.publish, []
 
     def overtaken(self: Transaction, decide: Any) -> Any:

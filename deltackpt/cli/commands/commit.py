@@ -31,6 +31,7 @@ _MAX_JSON_BYTES = 16 << 20
 )
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="A tag to put on it; may be given several times.")
 @click.option("--parent", type=REF, help="The commit to continue from, rather than the branch's newest.")
+@click.option("--base", type=REF, help="The commit whose tensors those are like that the parent lacks.")
 @click.option("--config", type=click.Path(), metavar="FILE.json", help="The run's configuration, kept beside.")
 @click.option("--meta", type=click.Path(), metavar="FILE.json", help="Anything else to keep beside.")
 @click.option(
@@ -51,6 +52,7 @@ def command(
     metrics: Sequence[str],
     tags: Sequence[str],
     parent: Address | None,
+    base: Address | None,
     config: str | None,
     meta: str | None,
     **described: Any,
@@ -63,8 +65,9 @@ def command(
     described |= {"metrics": dict(map(_metric, metrics)), "tags": tags}
     described |= {"config": config and _json_file(config), "meta": meta and _json_file(meta)}
     size = os.path.getsize(path) if os.path.isfile(path) else None
-    with open_store(settings, parent) as store, Bar(settings, "committing", size) as bar:
-        commit = store.commit_path(path, progress=bar.advance, parent=parent and parent.ref, **described)
+    with open_store(settings, parent, base) as store, Bar(settings, "committing", size) as bar:
+        described |= {"parent": parent and parent.ref, "base": base and base.ref}
+        commit = store.commit_path(path, progress=bar.advance, **described)
     settings.report(lambda: commit_document(commit), lambda: _lines(commit))
 
 
