@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from deltackpt.content.open import open_state
     from deltackpt.errors import (
         ConflictError,
         CorruptError,
@@ -41,6 +42,7 @@ __all__ = [
     "Options",
     "StorageError",
     "Store",
+    "open_state",
     "register",
 ]
 
@@ -48,6 +50,7 @@ _HOMES = {
     "Store": "deltackpt.store",
     "Commit": "deltackpt.history.commits",
     "Keep": "deltackpt.maintenance.keep",
+    "open_state": "deltackpt.content.open",
     "Options": "deltackpt.history.repository",
     "register": "deltackpt.skeleton.registry",
 }

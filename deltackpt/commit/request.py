@@ -24,6 +24,7 @@ _NOT_IN_METRICS = "~@#\n\r\0"
 @dataclasses.dataclass(frozen=True, slots=True)
 class CommitRequest:
     """A commit to be made. ``parent`` is a ref expression or a commit; None follows the branch's head.
+    ``base`` is the commit whose tensors help to store those that the parent lacks; None for the heads of all branches.
 
     ``config`` and ``meta`` are plain data; None for nothing.
 
@@ -36,6 +37,7 @@ class CommitRequest:
     branch: str = DEFAULT_BRANCH
     tags: tuple[str, ...] = ()
     parent: str | Commit | None = None
+    base: str | Commit | None = None
     config: Any = None
     meta: Any = None
     on_conflict: OnConflict = "fail"
