@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deltackpt.commit.request import CommitRequest, OnConflict
     from deltackpt.diff.diff import Diff
     from deltackpt.history.oplog import Operation
+    from deltackpt.history.selection import Compared
     from deltackpt.maintenance.gc import GcPlan
     from deltackpt.maintenance.inventory import InventoryRow
     from deltackpt.maintenance.keep import Keep
@@ -183,6 +184,15 @@ class Store:
 
         delete_ref(self._repository, Tag(name))
 
+    def annotate(self, ref: Ref, metrics: Mapping[str, Any]) -> Commit:
+        """Add metrics that were found after the commit was made; returns it with them. They count like its own."""
+        from deltackpt.commit.request import numbers_by_name
+        from deltackpt.history.annotate import annotate
+
+        commit = self.resolve(ref)
+        annotate(self._repository, commit, numbers_by_name(metrics))
+        return self.resolve(commit)
+
     # Reading
 
     def resolve(self, ref: Ref) -> Commit:
@@ -263,6 +273,31 @@ class Store:
         from deltackpt.diff.diff import changed_bytes
 
         return changed_bytes(self._repository, self.resolve(old), self.resolve(new))
+
+    # Choosing
+
+    def best(self, goal: str, ref: Ref | None = None) -> Commit:
+        """The best commit by ``goal`` (``min:val_loss``, ``max:accuracy``) of the store, or of the line of ``ref``.
+
+        NotFoundError lists the metrics there are when no commit has that one.
+        """
+        from deltackpt.history.selection import Goal, best
+
+        return best(self.log(ref), Goal.parse(goal))
+
+    def compare(self, refs: Iterable[Ref], metric: str) -> list[Compared]:
+        """The value of ``metric`` in each commit, with its difference to that of the first."""
+        from deltackpt.history.selection import compare
+
+        return compare([self.resolve(ref) for ref in refs], metric)
+
+    def load_many(self, refs: Iterable[Ref], *, part: str | None = None, device: Any = None) -> Iterator[Any]:
+        """The states of several commits, as :meth:`load` gives them, each loaded when it is asked for.
+
+        All refs are looked up first, so a ref that is wrong is known before anything is loaded.
+        """
+        commits = [self.resolve(ref) for ref in refs]
+        return (self.load(commit, part=part, device=device) for commit in commits)
 
     # Keeping
 

@@ -13,7 +13,7 @@ from typing import Self
 from deltackpt.chunkstore.chunk_store import ChunkStore, Entries
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.log import UnknownOutcomeError
-from deltackpt.chunkstore.log_record import CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
+from deltackpt.chunkstore.log_record import Annotation, CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
 from deltackpt.chunkstore.pack_writer import FinishedPack, PackWriter, Payload
 from deltackpt.chunkstore.reader import ChunkNotFoundError, ChunkReader
 from deltackpt.chunkstore.record import MAX_RECORD_BYTES, RecordHead, seal
@@ -48,6 +48,7 @@ class Decision:
     undeleted: tuple[Piece, ...] = ()
     purged: tuple[Piece, ...] = ()
     sealed: bytes = b""
+    annotated: tuple[Annotation, ...] = ()
 
 
 class Transaction:
@@ -170,6 +171,7 @@ class Transaction:
             undeleted=decision.undeleted,
             purged=decision.purged,
             sealed=decision.sealed,
+            annotated=decision.annotated,
         )
         return view.position, record
 

@@ -18,6 +18,7 @@ COMMANDS = (
     "checkout",
     "branch",
     "tag",
+    "annotate",
     "stats",
     "prune",
     "delete",

@@ -49,7 +49,7 @@ class CommitRequest:
     @classmethod
     def checked(cls, *, step: Any, metrics: Mapping[str, Any] | None, tags: Any, **rest: Any) -> CommitRequest:
         """A request from what callers pass: numbers of any library, one tag or several, None for nothing."""
-        return cls(step=_whole(step), metrics=_numbers(metrics), tags=_several(tags), **rest)
+        return cls(step=_whole(step), metrics=numbers_by_name(metrics), tags=_several(tags), **rest)
 
 
 def _is_text(value: object) -> bool:
@@ -77,7 +77,8 @@ def _whole(step: Any) -> int | None:
     return value
 
 
-def _numbers(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+def numbers_by_name(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    """Metrics as they are stored, from numbers of any library; InvalidInputError names the one that is none."""
     if metrics is None:
         return {}
     if not isinstance(metrics, Mapping):

@@ -276,3 +276,25 @@ def test_help_explains_refs_and_commands(cli: Cli) -> None:
     assert cli("help", "log").out.startswith("Usage: deltackpt log")
     assert cli("help").out == cli("--help").out
     assert cli("--version").out.startswith("deltackpt ")
+
+
+def test_annotate_adds_metrics_and_undo_takes_them_back(cli: Cli, history: Store) -> None:
+    said = cli("--store", history.path, "annotate", "step:20", "--metric", "accuracy=0.5", "--metric", "bleu=7")
+    assert said.lines == [f"commit {history.resolve('step:20').description}: loss 0.05  accuracy 0.5  bleu 7"]
+    assert history.resolve("max:accuracy").step == 20
+    assert cli("--store", history.path, "undo").code == 0
+    assert "accuracy" not in history.resolve("step:20").metrics
+    assert cli("--store", history.path, "annotate", "step:20", "--metric", "accuracy").code == 2
+
+
+def test_log_sorts_and_filters(cli: Cli, history: Store) -> None:
+    def steps(*arguments: str) -> list[int]:
+        return [commit["step"] for commit in cli("--store", history.path, "log", *arguments, "--json").document]
+
+    assert steps("--sort", "loss") == [30, 20, 10]
+    assert steps("--sort=-step") == [30, 25, 20, 10]
+    assert steps("--where", "loss > 0.04 and step < 20") == [10]
+    assert steps("--sort=-loss", "--where", "step > 10", "-n", "1") == [20]
+    assert "step 10" in cli("--store", history.path, "log", "--sort", "loss").lines[-1]
+    assert cli("--store", history.path, "log", "--sort", "other").lines == ["no commit has that metric"]
+    assert cli("--store", history.path, "log", "--where", "loss <").code == 2

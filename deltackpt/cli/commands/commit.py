@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from deltackpt.cli.address import REF, Address, open_store
+from deltackpt.cli.metrics import metrics_of
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import added, commit_document, illness, step
 from deltackpt.cli.settings import Settings, json_option, shared_options
@@ -53,7 +54,7 @@ def command(
 
     Checking the commit out gives the same file again, byte for byte.
     """
-    described |= {"metrics": dict(map(_metric, metrics)), "tags": tags, "config": config and _json_file(config)}
+    described |= {"metrics": metrics_of(metrics), "tags": tags, "config": config and _json_file(config)}
     with open_store(settings, parent) as store, Bar(settings, "committing", _file_size(file)) as bar:
         commit = store.commit_file(file, progress=bar.advance, parent=parent and parent.ref, **described)
     settings.report(lambda: commit_document(commit), lambda: _lines(commit))
@@ -63,14 +64,6 @@ def _lines(commit: Commit) -> Iterator[str]:
     yield f"[{shown(commit.branch)} {commit.id.short}] {step(commit)}, {size(commit.logical_bytes)}, {added(commit)}"
     if not commit.healthy:
         yield illness(commit)
-
-
-def _metric(text: str) -> tuple[str, float]:
-    name, equals, value = text.partition("=")
-    try:
-        return name, float(value if equals else "none given")
-    except ValueError:
-        raise InvalidInputError(f"--metric {text!r} is not NAME=NUMBER, such as val_loss=2.34") from None
 
 
 def _json_file(path: str) -> Any:

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 
 import click
 
 from deltackpt.cli.address import REF, Address, open_store
 from deltackpt.cli.render.commits import Names, commit_document
-from deltackpt.cli.render.log import log_lines
+from deltackpt.cli.render.log import log_lines, ranked_lines
 from deltackpt.cli.settings import Settings, json_option, shared_options
+from deltackpt.history.commits import Commit
 
 
 @click.command("log")
 @click.argument("ref", required=False, type=REF)
 @click.option("-n", "--number", type=click.IntRange(min=0), help="Show this many commits at most.")
+@click.option("--where", "condition", metavar="CONDITION", help="Only these: 'val_loss < 2.5 and step > 1000'.")
+@click.option("--sort", "metric", metavar="METRIC", help="By a metric or step, least first; -METRIC: greatest.")
 @json_option
 @shared_options
 @click.pass_obj
-def command(settings: Settings, ref: Address | None, number: int | None) -> None:
+def command(
+    settings: Settings, ref: Address | None, number: int | None, condition: str | None, metric: str | None
+) -> None:
     """Show commits, newest first: every branch as a graph, or the line of REF and its parents alone.
 
-    Each commit shows its id, time, step, what it added to the store, metrics and message.
+    Each commit shows its id, time, step, what it added to the store, metrics and message. A CONDITION compares step,
+    branch, message, holds, healthy and metrics with numbers and quoted texts, with and, or, not and brackets.
     """
     with open_store(settings, ref) as store:
-        commits = list(islice(store.log(ref.ref if ref else None), number))
+        found = _chosen(store.log(ref.ref if ref else None), condition, metric)
+        commits = list(islice(found, number))
         names = Names(store)
-    settings.report(lambda: [commit_document(c, names) for c in commits], lambda: log_lines(commits, names))
+    lines = log_lines if metric is None else ranked_lines
+    settings.report(lambda: [commit_document(c, names) for c in commits], lambda: lines(commits, names))
+
+
+def _chosen(commits: Iterable[Commit], condition: str | None, metric: str | None) -> Iterable[Commit]:
+    if condition is not None:
+        from deltackpt.history.where import where
+
+        commits = filter(where(condition), commits)
+    if metric is not None:
+        from deltackpt.history.selection import ranked
+
+        commits = ranked(commits, metric.removeprefix("-"), greatest_first=metric.startswith("-"))
+    return commits
