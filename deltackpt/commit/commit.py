@@ -38,9 +38,9 @@ MAX_NONFINITE_NAMES = 1000
 
 
 class BranchMovedError(ConflictError):
-    """Another writer committed to the branch first. ``ours`` was not published, ``theirs`` is the head now."""
+    """Another writer came first to the branch. ``theirs`` is its head now; ``ours``, if made, was not published."""
 
-    def __init__(self, message: str, ours: CommitId, theirs: CommitId) -> None:
+    def __init__(self, message: str, ours: CommitId | None, theirs: CommitId | None) -> None:
         super().__init__(message)
         self.ours = ours
         self.theirs = theirs
@@ -79,6 +79,7 @@ def commit(repository: Repository, content: Content, request: CommitRequest) -> 
 def _start(history: History, request: CommitRequest) -> _Start:
     head = history.view.ref(Branch(request.branch).key)
     _check_names(history, request)
+    _check_expected(request, head)
     if request.parent is None:
         return _Start(head, history.commit(head) if head is not None else None)
     if isinstance(request.parent, Commit):
@@ -100,10 +101,22 @@ def _check_names(history: History, request: CommitRequest) -> None:
         raise InvalidInputError(f"branch {request.branch!r}: a tag has that name already; choose another name")
 
 
+def _check_expected(request: CommitRequest, head: CommitId | None) -> None:
+    if request.expected is None or request.expected.head == head:
+        return
+    left = request.expected.head.short if request.expected.head is not None else "nowhere"
+    now = head.short if head is not None else "nowhere"
+    raise BranchMovedError(
+        f"{Branch(request.branch)} stands at {now} and was left at {left}: somebody else writes it, too", None, head
+    )
+
+
 def _check_step(request: CommitRequest, start: _Start) -> None:
-    """A line's steps only grow: the caller who goes back says so with ``parent``."""
+    """A line's steps only grow: the caller who goes back says so with ``parent``. A new branch may count anew."""
     parent = start.parent
     if request.step is None or parent is None or parent.step is None or request.step > parent.step:
+        return
+    if start.head is None:
         return
     raise InvalidInputError(
         f"step {request.step} is not after step {parent.step}, where {Branch(request.branch)} stands"

@@ -12,6 +12,7 @@ from deltackpt.errors import InvalidInputError
 from deltackpt.history.commits import Commit
 from deltackpt.history.refs import Branch, Tag
 from deltackpt.history.resolve import DEFAULT_BRANCH
+from deltackpt.ids import CommitId
 
 OnConflict = Literal["fail", "rebase"]
 MAX_MESSAGE_BYTES = 64 << 10
@@ -19,8 +20,17 @@ _STEP_RANGE = range(-(1 << 63), 1 << 63)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Expected:
+    """Where the caller left the branch: at ``head``, or None when there was no such branch."""
+
+    head: CommitId | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class CommitRequest:
     """A commit to be made. ``parent`` is a ref expression or a commit; None follows the branch's head.
+
+    ``expected`` refuses a branch that stands anywhere else, so that two who write one are never interleaved.
 
     InvalidInputError names the field that cannot be right.
     """
@@ -34,6 +44,7 @@ class CommitRequest:
     config: Any = None
     meta: Any = None
     on_conflict: OnConflict = "fail"
+    expected: Expected | None = None
 
     def __post_init__(self) -> None:
         Branch(self.branch)

@@ -55,17 +55,29 @@ class TorchSource:
     def release(self) -> None:
         self._plain = None
 
+    @property
+    def device(self) -> torch.device:
+        return self._tensor.device
+
+    @property
+    def bits(self) -> torch.Tensor:
+        """The live tensor whose elements, in row-major order, are the plain bytes; for whoever copies them itself."""
+        return bits_of(self._tensor, self.shape)
+
 
 def plain_bytes(tensor: torch.Tensor, shape: tuple[int, ...]) -> memoryview:
     """C-order bytes of ``tensor``, whose expanded dimensions are cut down to ``shape``."""
+    return buffer_of(bits_of(tensor, shape).cpu().contiguous()).toreadonly()
+
+
+def bits_of(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """``tensor`` as integers of the width of its elements, its expanded dimensions cut down to ``shape``."""
     tensor = tensor.detach()
     if tensor.shape != shape:
         tensor = tensor[tuple(slice(extent) for extent in shape)]
     tensor = tensor.resolve_conj().resolve_neg()
     bits = _BITS.get(tensor.itemsize)
-    if bits is not None:
-        tensor = tensor.view(bits)
-    return buffer_of(tensor.cpu().contiguous()).toreadonly()
+    return tensor if bits is None else tensor.view(bits)
 
 
 def _open(tensor: torch.Tensor, view: View) -> TorchSource:
