@@ -17,7 +17,7 @@ import deltackpt
 from deltackpt.errors import DeltackptError
 from deltackpt.training.buffer import Buffer
 from deltackpt.training.job import Job, Note, Opening, Outcome
-from deltackpt.training.messages import Hello, NewBuffer, Work
+from deltackpt.training.messages import Hello, NewBuffer, Tidy, Work
 from deltackpt.training.wire import PeerGoneError, Wire
 
 log = logging.getLogger("deltackpt")
@@ -38,6 +38,10 @@ class Background(Protocol):
         """What became of the job, when that is known within ``timeout`` seconds."""
         ...
 
+    def tidy(self) -> None:
+        """Apply the policy to the end; not while a job is under way."""
+        ...
+
     def close(self) -> None:
         """End at once; a job under way is lost unless its outcome was waited for."""
         ...
@@ -51,6 +55,7 @@ class ThreadWriter:
         self._jobs: queue.SimpleQueue[tuple[Job, Buffer] | None] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._tidy = False
 
     def submit(self, job: Job, buffer: Buffer) -> None:
         if self._thread is None:
@@ -63,6 +68,10 @@ class ThreadWriter:
             return self._outcomes.get(timeout=timeout) if timeout != 0 else self._outcomes.get_nowait()
         except queue.Empty:
             return None
+
+    def tidy(self) -> None:
+        # The thread does it when it is told to end, which is waited for.
+        self._tidy = True
 
     def close(self) -> None:
         if self._thread is not None:
@@ -77,8 +86,10 @@ class ThreadWriter:
         while work := self._jobs.get():
             job, buffer = work
             self._outcomes.put(committer.run(job, buffer.view))
-            if note := committer.clean(job):
+            if job.clean and (note := committer.clean()):
                 tell(note)
+        if self._tidy and (note := committer.clean(thoroughly=True)):
+            tell(note)
         committer.close()
 
 
@@ -114,6 +125,17 @@ class ProcessWriter:
             if outcome is None and until is not None and time.monotonic() >= until:
                 return None
         return None
+
+    def tidy(self) -> None:
+        if self._wire is None:
+            return
+        with contextlib.suppress(PeerGoneError):
+            self._wire.send(Tidy())
+            while received := self._wire.receive(Outcome | Note):
+                if received[0].text:
+                    tell(received[0])
+                if received[0].final:
+                    return
 
     def close(self) -> None:
         self._end()

@@ -222,6 +222,8 @@ class Checkpointer:
         try:
             if error is None:
                 self.wait()
+                if self._stop is None:
+                    self._saving.tidy()
             elif isinstance(error, Exception):
                 # What was being written still becomes durable; the error that ends the training is the one to see.
                 self._saving.finish()

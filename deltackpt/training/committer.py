@@ -72,9 +72,12 @@ class Committer:
         seconds = time.monotonic() - began
         return Outcome(job.number, made.id, made.logical_bytes, made.stored_bytes, seconds, made.healthy)
 
-    def clean(self, job: Job) -> Note | None:
-        """Delete what the policy does not keep, now that the newer commit is durable; never a reason to fail."""
-        if self._keep is None or not job.clean or time.monotonic() < self._next_cleaning:
+    def clean(self, *, thoroughly: bool = False) -> Note | None:
+        """Delete what the policy does not keep, now that the newer commit is durable; never a reason to fail.
+
+        Now and then, so that it costs no more than its share of the time; ``thoroughly`` does it in any case.
+        """
+        if self._keep is None or (time.monotonic() < self._next_cleaning and not thoroughly):
             return None
         began = time.monotonic()
         try:

@@ -81,10 +81,11 @@ class Outcome(msgspec.Struct, frozen=True, tag=True):
 
 
 class Note(msgspec.Struct, frozen=True, tag=True):
-    """Something that the writer did, or could not do, beside its jobs."""
+    """Something that the writer did, or could not do, beside its jobs; ``final`` when it was asked for that."""
 
     text: str
     warning: bool = False
+    final: bool = False
 
 
 def plain_keep(keep: Keep | None) -> dict[str, Any] | None:

@@ -26,4 +26,8 @@ class Work(msgspec.Struct, frozen=True, tag=True):
     job: Job
 
 
-Message = Hello | NewBuffer | Work
+class Tidy(msgspec.Struct, frozen=True, tag=True):
+    """Apply the policy once more, whatever that takes; answered by a note, which may be empty."""
+
+
+Message = Hello | NewBuffer | Work | Tidy

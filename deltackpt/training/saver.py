@@ -132,6 +132,11 @@ class Saver:
             self._free = (under_way.target.buffer.number + 1) % self._buffers
         return Saved(under_way.request, under_way.stall, outcome)
 
+    def tidy(self) -> None:
+        """Let the writer apply the policy once more, and wait for that. Not while busy."""
+        if self._background is not None:
+            self._background.tidy()
+
     def close(self) -> None:
         """Give everything back; a save under way is lost unless :meth:`ended` was waited for."""
         if self._background is not None:

@@ -128,6 +128,11 @@ class Saving:
             self._late.setdefault(step, {}).update(numbers_by_name(metrics))
             self._annotate_late()
 
+    def tidy(self) -> None:
+        """Apply the policy to what this run leaves behind."""
+        if self._saver is not None:
+            self._saver.tidy()
+
     def close(self) -> None:
         if self._saver is not None:
             self._saver.close()

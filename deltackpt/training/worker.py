@@ -14,9 +14,11 @@ import socket
 import sys
 from collections.abc import Sequence
 
+import msgspec
+
 from deltackpt.training.committer import Committer
-from deltackpt.training.job import Opening
-from deltackpt.training.messages import Hello, Message, NewBuffer, Work
+from deltackpt.training.job import Note, Opening
+from deltackpt.training.messages import Hello, Message, NewBuffer, Tidy, Work
 from deltackpt.training.wire import PeerGoneError, Wire
 
 _DIE_WITH_PARENT = 1
@@ -50,8 +52,11 @@ def _serve(wire: Wire) -> None:
             case Work():
                 assert committer is not None
                 wire.send(committer.run(message.job, buffers[message.job.buffer]))
-                if note := committer.clean(message.job):
+                if message.job.clean and (note := committer.clean()):
                     wire.send(note)
+            case Tidy():
+                assert committer is not None
+                wire.send(msgspec.structs.replace(committer.clean(thoroughly=True) or Note(""), final=True))
 
 
 def _settle_in(opening: Opening) -> None:
