@@ -133,6 +133,7 @@ class Checkpointer:
             self._saving.parent = resumed.commit.id if resumed.commit.id != self._saving.head else None
             self._saving.saved_step = None if resumed.anew else resumed.start
             self._schedule.known({} if resumed.anew else resumed.commit.metrics)
+        self._schedule.saved()
         return resumed.start
 
     def steps(self, total: int) -> Iterator[int]:
@@ -247,6 +248,7 @@ class Checkpointer:
                     f"branch {self._branch!r} has commits already; call resume() first, or choose another branch"
                 )
             self._begun = True
+            self._schedule.saved()
 
     def _reason(self, metrics: Mapping[str, Any]) -> str | None:
         """Why this step is saved; while writes are paused, the reason waits."""

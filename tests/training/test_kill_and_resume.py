@@ -22,7 +22,8 @@ torch = pytest.importorskip("torch")
 from trainee import history, live, told  # noqa: E402 - it needs torch
 
 HERE = Path(__file__).parent
-STEPS = 120
+# More than all lives together can do before they are killed.
+STEPS_A_LIFE = 35
 
 # For each line a training is started in a fork, which has the imports already; its end is told. Nothing of torch ran
 # before the fork.
@@ -37,7 +38,8 @@ for line in sys.stdin:
     child = os.fork()
     if not child:
         os.setpgid(0, 0)
-        trainee.live(store, int(steps), losses, every=int(every), worker=worker, keep=deltackpt.Keep(last=3), pause=0.004)
+        keep = deltackpt.Keep(last=3)
+        trainee.live(store, int(steps), losses, every=int(every), worker=worker, keep=keep, pause=0.004)
         os._exit(0)
     print("born", child, flush=True)
     print("dead", os.waitpid(child, 0)[1], flush=True)
@@ -74,21 +76,22 @@ def one_life(process: subprocess.Popen[str], losses: Path, order: str, after: in
 def kill_often(folder: Path, kills: int, seed: int) -> None:
     """``kills`` lives that end too early, and one that does not; compared with one that was never disturbed."""
     chance = random.Random(seed)
-    whole = live(str(folder / "whole"), STEPS, str(folder / "whole.txt"), every=STEPS, worker="thread")
+    steps = kills * STEPS_A_LIFE
+    whole = live(str(folder / "whole"), steps, str(folder / "whole.txt"), every=steps, worker="thread")
     store, losses = folder / "store", folder / "losses.txt"
     losses.touch()
     with nursery(store, losses) as process:
         for _ in range(kills):
             every, worker = chance.choice([1, 2, 5]), chance.choice(["process", "process", "thread"])
-            one_life(process, losses, f"{STEPS} {every} {worker}", chance.randrange(1, 30), chance.uniform(0, 0.05))
-        assert one_life(process, losses, f"{STEPS} 50 process", None, 0)
+            one_life(process, losses, f"{steps} {every} {worker}", chance.randrange(1, 30), chance.uniform(0, 0.05))
+        assert one_life(process, losses, f"{steps} 50 process", None, 0)
     expected = told(folder / "whole.txt")
     assert told(losses) == expected
     assert {(step, loss) for step, loss in history(losses)} == set(expected.items()), "also in lives that were lost"
     with Store(store) as killed, Store(folder / "whole") as undisturbed:
         assert killed.verify(data=True).ok
         final, reference = killed.load("main"), undisturbed.load("main")
-    assert final["step"] == STEPS
+    assert final["step"] == steps
     assert fingerprints(final) == fingerprints(reference)
     assert torch.equal(final["model"]["out.weight"], whole.model.state_dict()["out.weight"])
 
