@@ -101,8 +101,7 @@ def checkpointer(run: Run, store: str, **options: Any) -> deltackpt.Checkpointer
         optimizer=run.optimizer,
         scheduler=run.scheduler,
         dataloader=run.batches,
-        extra={"ema": run.ema},
-        **{"nice": 0, **options},
+        **{"nice": 0, "extra": {"ema": run.ema}, **options},
     )
 
 
