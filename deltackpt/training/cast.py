@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from deltackpt.errors import InvalidInputError
+from deltackpt.training.nested import mapped
 
 _SHORT = {"bf16": torch.bfloat16, "fp16": torch.float16, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-Change = Callable[[str, torch.Tensor], torch.Tensor]
 
 
 class Cast:
@@ -36,27 +34,11 @@ class Cast:
             names.append(name)
             return tensor.detach().to(_SHORT[rule])
 
-        return (_mapped(state, "", narrow), names) if self.rules else (state, names)
+        return (mapped(state, "", narrow), names) if self.rules else (state, names)
 
 
 def widened(state: Any, names: frozenset[str], prefix: str) -> Any:
     """``state``, which stands at ``prefix``, with the named tensors as float32 again."""
     if not names:
         return state
-    return _mapped(state, prefix, lambda name, tensor: tensor.float() if name in names else tensor)
-
-
-def _mapped(value: Any, name: str, change: Change) -> Any:
-    """Dicts, lists and tuples anew, with each tensor changed; everything else as it is."""
-    if isinstance(value, torch.Tensor):
-        return change(name, value)
-    if type(value) in (dict, OrderedDict):
-        made = type(value)(
-            (key, _mapped(item, f"{name}.{key}" if name else str(key), change)) for key, item in value.items()
-        )
-        if hasattr(value, "_metadata"):
-            made._metadata = value._metadata
-        return made
-    if type(value) in (list, tuple):
-        return type(value)(_mapped(item, f"{name}.{at}", change) for at, item in enumerate(value))
-    return value
+    return mapped(state, prefix, lambda name, tensor: tensor.float() if name in names else tensor)

@@ -24,6 +24,7 @@ from deltackpt.training import preflight, report
 from deltackpt.training.cast import Cast
 from deltackpt.training.frozen import Frozen
 from deltackpt.training.job import Opening, plain_keep
+from deltackpt.training.nested import without_meta
 from deltackpt.training.ranks import Ranks
 from deltackpt.training.restoring import Restorer
 from deltackpt.training.roster import MODEL, Choice, Roster
@@ -281,7 +282,7 @@ class Checkpointer:
 
     def _checked(self, path: str | os.PathLike[str], roster: Roster) -> Store:
         """The store, once it is known that the state can be captured and be written there. For all ranks at once."""
-        nbytes = plain_bytes(capture(roster.state([roster.of_rank()], 0, 0)))
+        nbytes = plain_bytes(capture(without_meta(roster.state([roster.of_rank()], 0, 0))))
         self._ranks.from_first(lambda: preflight.check(os.fspath(path), self._branch, nbytes))
         return Store(path)
 
