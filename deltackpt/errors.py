@@ -6,6 +6,20 @@ what next*. The specific classes stand beside the code that raises them and deri
 
 from __future__ import annotations
 
+_BRIEF = 80
+
+
+def brief(value: object) -> str:
+    """``repr`` of whatever a caller passed, on one line and not too long for an error."""
+    if isinstance(value, str | bytes | bytearray):
+        value = value[: _BRIEF + 1]
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:
+        # Python does not write out integers of thousands of digits.
+        text = f"<{type(value).__name__} too long to show>"
+    return text if len(text) <= _BRIEF else f"{text[: _BRIEF - 3]}..."
+
 
 class DeltackptError(Exception):
     """Base of every error raised on purpose by this package.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from deltackpt.chunkstore import facts
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.errors import InvalidInputError
-from deltackpt.fs.disk import Disk
+from deltackpt.fs.disk import Disk, ReadOnlyError
 from deltackpt.history.commits import Commit
 from deltackpt.history.refs import Branch, Tag
 from deltackpt.history.repository import Options, Repository
@@ -19,21 +19,33 @@ from deltackpt.history.resolve import DEFAULT_BRANCH
 from deltackpt.ids import CommitId
 
 if TYPE_CHECKING:
+    from deltackpt.checkout.export import Names
     from deltackpt.checkout.lazy import Reader
     from deltackpt.commit.content import Content
     from deltackpt.commit.request import CommitRequest, OnConflict
-    from deltackpt.diff.diff import Diff
+    from deltackpt.diff.diff import Diff, Side
     from deltackpt.history.oplog import Operation
+    from deltackpt.history.recoverable import Recoverable
     from deltackpt.history.selection import Compared
+    from deltackpt.maintenance.doctor.checkup import Checkup
     from deltackpt.maintenance.gc import GcPlan
     from deltackpt.maintenance.inventory import InventoryRow
     from deltackpt.maintenance.keep import Keep
     from deltackpt.maintenance.prune import PrunePlan
     from deltackpt.maintenance.stats import Stats
-    from deltackpt.maintenance.verify import Report
+    from deltackpt.maintenance.verify.completeness import Completeness
+    from deltackpt.maintenance.verify.file import FileCheck
+    from deltackpt.maintenance.verify.report import Report
 
 Ref = str | Commit | CommitId
 Progress = Callable[[int], None]
+
+
+def _folder(path: str | bytes | os.PathLike[str]) -> str:
+    folder = os.fsdecode(path)
+    if "\0" in folder:
+        raise InvalidInputError(f"{folder!r} cannot be a folder: a path cannot hold a NUL character")
+    return folder
 
 
 def _silent(done: int, total: int) -> None:
@@ -59,13 +71,24 @@ class Store:
         options: Options | None = None,
         progress: Callable[[int, int], None] = _silent,
     ) -> None:
-        self._repository = Repository(os.fspath(path), options or Options(), progress)
+        self._repository = Repository(_folder(path), options or Options(), progress)
 
     @classmethod
-    def init(cls, path: str | os.PathLike[str], *, options: Options | None = None) -> Self:
-        """Make a new store in ``path``, which may exist as long as it holds no store, and open it."""
+    def init(
+        cls, path: str | os.PathLike[str], *, options: Options | None = None, reserve: int | str | None = None
+    ) -> Self:
+        """Make a new store in ``path``, which may exist as long as it holds no store, and open it.
+
+        ``reserve`` is the room, in bytes or a text such as "256MiB", that is kept for deleting on a full disk: 64 MiB,
+        or less on a small disk, unless told otherwise; 0 keeps none. DiskFullError when there is no room for it.
+        """
+        from deltackpt.maintenance.quantity import parse_size
+
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        facts.create(Disk(), Layout(os.path.abspath(os.fspath(path))), created)
+        room = parse_size(reserve) if isinstance(reserve, str) else reserve
+        if room is not None and room < 0:
+            raise InvalidInputError(f"the reserve is a number of bytes from 0 on, not {room}")
+        facts.create(Disk(), Layout(os.path.abspath(_folder(path))), created, room)
         return cls(path, options=options)
 
     def __enter__(self) -> Self:
@@ -115,19 +138,22 @@ class Store:
         config: Any = None,
         meta: Any = None,
         on_conflict: OnConflict = "fail",
+        progress: Progress | None = None,
     ) -> Commit:
         """Store a training state; returns once it is durable.
 
         ``state`` is any nesting of dicts, lists, tensors, arrays and plain values; it must not change until
         this returns. ``metrics`` are numbers by name. ``config`` and ``meta`` are plain data, shown by ``diff`` and
-        ``show``. The parent is the branch's head unless ``parent`` names another commit, which rewinds the branch.
+        ``show``. The parent is the branch's head unless ``parent`` names another commit, which rewinds the branch:
+        then ``step`` may be any, while along a branch it only grows.
 
         InvalidInputError names what cannot be stored, by its path in the state. ConflictError when another
         commit came first to the branch, unless ``on_conflict="rebase"``. StorageError when the disk refuses.
-        Whatever is raised, the store is as it was.
+        Whatever is raised, the store is as it was. ``progress`` hears of bytes as they are read, from several threads.
         """
         from deltackpt.commit.content import state_content
         from deltackpt.commit.request import CommitRequest
+        from deltackpt.commit.watched import watched
 
         request = CommitRequest.checked(
             step=step,
@@ -140,7 +166,7 @@ class Store:
             meta=meta,
             on_conflict=on_conflict,
         )
-        return self._commit(state_content(state), request)
+        return self._commit(watched(state_content(state), progress), request)
 
     def commit_file(
         self, path: str | os.PathLike[str], *, progress: Progress | None = None, **described: Any
@@ -154,10 +180,8 @@ class Store:
         from deltackpt.commit.request import CommitRequest
         from deltackpt.commit.watched import watched
 
-        parent = self._parent(described.pop("parent", None))
-        defaults = {"step": None, "metrics": None, "tags": None}
-        request = CommitRequest.checked(**{**defaults, **described, "parent": parent})
-        with file_content(os.fspath(path)) as content:
+        request = CommitRequest.checked(**{**described, "parent": self._parent(described.get("parent"))})
+        with file_content(os.fsdecode(path)) as content:
             return self._commit(watched(content, progress), request)
 
     def branch(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
@@ -218,24 +242,43 @@ class Store:
 
         return list_refs(self._repository, Tag)
 
-    def load(self, ref: Ref, *, select: str | None = None, part: str | None = None, device: Any = None) -> Any:
+    def load(
+        self,
+        ref: Ref,
+        *,
+        select: str | None = None,
+        part: str | None = None,
+        device: Any = None,
+        progress: Progress | None = None,
+    ) -> Any:
         """The state that was committed: the same nesting, types and bits, on the CPU unless ``device`` says otherwise.
 
         ``part`` gives that part's object itself. ``select`` is a glob over full names (``model/*``): entries of dicts
-        under which nothing is selected are left out, other elements become None.
+        under which nothing is selected are left out, other elements become None. ``progress`` hears of plain bytes.
         """
         from deltackpt.checkout.load import load
 
-        return load(self._repository, self.resolve(ref), select=select, part=part, device=device)
+        commit = self.resolve(ref)
+        return load(self._repository, commit, select=select, part=part, device=device, progress=progress)
 
-    def load_into(self, target: Any, ref: Ref, *, part: str | None = None, strict: bool = True) -> list[str]:
+    def load_into(
+        self,
+        target: Any,
+        ref: Ref,
+        *,
+        part: str | None = None,
+        strict: bool = True,
+        progress: Progress | None = None,
+    ) -> list[str]:
         """Overwrite the tensors within ``target`` in place; returns the names of those replaced.
 
-        Each is verified before it is copied. PairingError lists what does not fit before anything changes.
+        Each is verified before it is copied, in memory for the largest of them. PairingError lists what does not fit
+        before anything changes. ``progress`` hears of plain bytes.
         """
         from deltackpt.checkout.load_into import load_into
 
-        return load_into(self._repository, target, self.resolve(ref), part=part, strict=strict)
+        commit = self.resolve(ref)
+        return load_into(self._repository, target, commit, part=part, strict=strict, progress=progress)
 
     def reader(self, ref: Ref) -> Reader:
         """Single tensors of a commit, or rows of one, read on demand."""
@@ -249,30 +292,33 @@ class Store:
         path: str | os.PathLike[str],
         *,
         part: str | None = None,
+        names: Names = "module",
         force: bool = False,
         progress: Progress | None = None,
     ) -> int:
         """Write a commit to a file; returns its size.
 
         A commit made from a file gives the same bytes again. A state becomes safetensors: with ``part`` that
-        part under the module's own names, ready for ``load_state_dict``; else everything under full names.
+        part under the module's own names, ready for ``load_state_dict``; else everything under full names. With
+        ``names="stored"`` nothing that wrappers put before names is removed.
         An existing file is refused unless ``force``; the file appears complete or not at all.
         """
         from deltackpt.checkout.export import checkout
 
-        return checkout(self._repository, self.resolve(ref), os.fspath(path), part=part, force=force, progress=progress)
+        commit, target = self.resolve(ref), os.fsdecode(path)
+        return checkout(self._repository, commit, target, part=part, names=names, force=force, progress=progress)
 
-    def diff(self, old: Ref, new: Ref, *, progress: Progress | None = None) -> Diff:
-        """What changed from ``old`` to ``new``."""
+    def diff(self, old: Ref, new: Ref, *, other: Store | None = None, progress: Progress | None = None) -> Diff:
+        """What changed from ``old`` to ``new``, which is a commit of the store ``other`` when that is given."""
         from deltackpt.diff.diff import diff
 
-        return diff(self._repository, self.resolve(old), self.resolve(new), progress)
+        return diff(self._side(old), (other or self)._side(new), progress)
 
-    def diff_bytes(self, old: Ref, new: Ref) -> int:
+    def diff_bytes(self, old: Ref, new: Ref, *, other: Store | None = None) -> int:
         """Plain bytes that :meth:`diff` compares: what its ``progress`` counts to."""
         from deltackpt.diff.diff import changed_bytes
 
-        return changed_bytes(self._repository, self.resolve(old), self.resolve(new))
+        return changed_bytes(self._side(old), (other or self)._side(new))
 
     # Choosing
 
@@ -301,11 +347,11 @@ class Store:
 
     # Keeping
 
-    def stats(self) -> Stats:
-        """The savings report."""
+    def stats(self, *, progress: Progress | None = None) -> Stats:
+        """The savings report. ``progress`` hears of the plain bytes of commits as they are looked at."""
         from deltackpt.maintenance.stats import stats
 
-        return stats(self._repository)
+        return stats(self._repository, progress)
 
     def inventory(self, ref: Ref) -> list[InventoryRow]:
         """Every tensor of a commit: its form, what it occupies, and how it is kept."""
@@ -327,14 +373,38 @@ class Store:
 
         return self.resolve(undelete(self._repository, str(commit)))
 
-    def prune(self, keep: Keep, *, dry_run: bool = False) -> PrunePlan:
+    def recoverable(self) -> list[Recoverable]:
+        """Commits and parts that were deleted, or that nothing names any more, and can be brought back until ``gc``."""
+        from deltackpt.history.recoverable import recoverable
+
+        return recoverable(self._repository)
+
+    @property
+    def policy(self) -> Keep | None:
+        """What the store is to keep, from ``keep.toml`` in its folder; None while it has none. Can be set."""
+        from deltackpt.maintenance.policy import read_policy
+
+        return read_policy(self._repository.chunks)
+
+    @policy.setter
+    def policy(self, keep: Keep) -> None:
+        from deltackpt.maintenance.policy import write_policy
+
+        write_policy(self._repository.chunks, keep)
+
+    def prune(
+        self, keep: Keep | None = None, *, dry_run: bool = False, branches: Sequence[str] | None = None
+    ) -> PrunePlan:
         """Delete every commit that ``keep`` does not keep, and thin those of which it keeps only weights.
 
-        The plan says why each commit stays and exactly how many bytes a ``gc`` frees then.
+        Without ``keep`` the store's :attr:`policy` is meant. With ``branches`` only those are looked at, and what
+        is on any other stays. The plan says why each commit stays and exactly how many bytes a ``gc`` frees then.
         """
+        from deltackpt.maintenance.policy import the_policy
         from deltackpt.maintenance.prune import prune
 
-        return prune(self._repository, keep, dry_run=dry_run)
+        chosen = the_policy(self._repository.chunks) if keep is None else keep
+        return prune(self._repository, chosen, dry_run=dry_run, branches=branches)
 
     def oplog(self) -> Iterator[Operation]:
         """Everything that was ever published, newest first."""
@@ -353,14 +423,52 @@ class Store:
         from deltackpt.maintenance.gc import collect
 
         if not dry_run and not self._repository.chunks.writable:
-            raise InvalidInputError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
+            raise ReadOnlyError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
         return collect(self._repository, dry_run=dry_run)
 
-    def verify(self, *, data: bool = False, progress: Callable[[int, int], None] | None = None) -> Report:
-        """Check the store: its structure, or with ``data`` every byte. Problems are in the report, not raised."""
-        from deltackpt.maintenance.verify import verify
+    def verify(
+        self,
+        *,
+        data: bool = False,
+        sample: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Report:
+        """Check the store: its structure; with ``data`` every byte; with ``sample`` a share of them, such as 0.05.
 
-        return verify(self._repository, data=data, progress=progress)
+        Samples begin with what was checked longest ago. Problems are in the report, not raised. ``progress`` hears
+        (bytes read, bytes in all), from several threads.
+        """
+        from deltackpt.maintenance.verify.store import verify
+
+        return verify(self._repository, data=data, sample=sample, progress=progress)
+
+    def verify_file(
+        self, path: str | os.PathLike[str], ref: Ref | None = None, *, progress: Progress | None = None
+    ) -> FileCheck:
+        """Compare a file, tensor by tensor, with the commit at ``ref``, or with the one that its header names.
+
+        The file may be a checkout of any part of a state, or the file that was committed. Differences are in what is
+        returned, not raised.
+        """
+        from deltackpt.maintenance.verify.file import check_file
+
+        return check_file(self._repository, os.fspath(path), ref, progress)
+
+    def completeness(self, ref: Ref, names: Sequence[str]) -> Completeness:
+        """Whether a commit has parts, or values at the top level, of these names, or lost them by thinning."""
+        from deltackpt.maintenance.verify.completeness import completeness
+
+        return completeness(self._repository, self.resolve(ref), names)
+
+    @staticmethod
+    def doctor(path: str | os.PathLike[str]) -> Checkup:
+        """Look around the store at ``path``, which need not open: versions, disk, sizes, index, and every trouble.
+
+        Changes nothing. NotFoundError when there is no store.
+        """
+        from deltackpt.maintenance.doctor.examine import examine
+
+        return examine(os.fspath(path))
 
     def _commit(self, content: Content, request: CommitRequest) -> Commit:
         from deltackpt.commit.commit import commit
@@ -369,6 +477,11 @@ class Store:
         made = commit(self._repository, content, request)
         archive_when_long(self._repository)
         return made
+
+    def _side(self, ref: Ref) -> Side:
+        from deltackpt.diff.diff import Side
+
+        return Side(self._repository, self.resolve(ref))
 
     def _parent(self, parent: Ref | None) -> str | Commit | None:
         return self.resolve(parent) if isinstance(parent, CommitId) else parent

@@ -1,4 +1,4 @@
-"""Fixtures of every folder: a state that was really trained, and a new store."""
+"""Fixtures of every folder: a state that was really trained, a new store, and a disk that is not filled by tests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from deltackpt import Store
+from deltackpt.chunkstore import reserve
 
 # Every run tries the same examples, so that a failure can be seen again.
 settings.register_profile("fixed", derandomize=True, deadline=None)
@@ -22,6 +23,14 @@ def trained() -> list[dict[str, Any]]:
     from training import trained_states
 
     return trained_states()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_reserves() -> Iterator[None]:
+    """Tests make stores by the thousand, and folders of old runs stay for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reserve, "DEFAULT_BYTES", 1 << 20)
+        yield
 
 
 @pytest.fixture

@@ -72,4 +72,4 @@ def log_command(folder: Path) -> Sequence[str]:
 def _open(path: Path) -> Any:
     import deltackpt
 
-    return deltackpt.Store(str(path)) if path.exists() else deltackpt.Store.init(str(path))
+    return deltackpt.Store(str(path)) if path.exists() else deltackpt.Store.init(str(path), reserve=0)

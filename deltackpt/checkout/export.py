@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, get_args
 
 from deltackpt.checkout.fetch import IntoFile, Sink, fetch
+from deltackpt.checkout.file_form import Exported, exported
 from deltackpt.checkout.leaves import NamedTensor, part_leaves
 from deltackpt.checkout.load import skeletons
-from deltackpt.checkout.ranges import read_window
+from deltackpt.checkout.ranges import read_boxes
 from deltackpt.checkout.wrappers import without_wrappers
-from deltackpt.errors import InvalidInputError, NotFoundError
+from deltackpt.chunkstore.layout import Layout
+from deltackpt.errors import InvalidInputError, NotFoundError, brief
 from deltackpt.formats.safetensors.writer import layout
 from deltackpt.fs.target import TargetFile, check_target
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import StoredPart, StoredTensor
-from deltackpt.history.objects import FileSkeleton, Form, ObjectCorruptError, decode
+from deltackpt.history.objects import FileSkeleton, Form, ObjectCorruptError, PartEntry, decode
 from deltackpt.history.repository import Repository
+from deltackpt.skeleton.boxes import runs
+from deltackpt.skeleton.view import View
 
 Progress = Callable[[int], None]
+_log = logging.getLogger("deltackpt")
+
+
+Names = Literal["module", "stored"]
 
 
 def checkout(
@@ -28,26 +39,43 @@ def checkout(
     path: str,
     *,
     part: str | None = None,
+    names: Names = "module",
     force: bool = False,
     progress: Progress | None = None,
 ) -> int:
     """Write ``commit`` to the file ``path``; returns its size.
 
-    A commit made from a file gives that file. Anything else becomes safetensors: one ``part`` under the module's own
-    names, or the whole state under full names. The file is complete and durable under its name, or not there.
+    A commit made from a file gives that file. Anything else becomes safetensors: one ``part``, or a state that is a
+    bare state dict, under the module's own names, or as they are stored if ``names`` says so; any other state under
+    full names. The file is complete and durable under its name, or not there.
     """
+    if names not in get_args(Names):
+        raise InvalidInputError(f"names is 'module' or 'stored', not {brief(names)}")
     check_target(path, force=force)
-    root = _file_part(repository, commit)
+    _refuse_within_store(path)
+    root = file_part(repository, commit)
     if root is not None:
         if part:
             raise NotFoundError(
                 f"commit {commit.description} was made from a file and has no parts; leave out part {part!r}"
             )
         return _rebuild(repository, root, path, force, progress)
-    return _export(repository, commit, part, path, force, progress)
+    return _export(repository, commit, part, names, path, force, progress)
 
 
-def _file_part(repository: Repository, commit: Commit) -> StoredPart | None:
+def _refuse_within_store(path: str) -> None:
+    """No file of a store is ever replaced, and nothing is put among them."""
+    folder = os.path.dirname(os.path.realpath(os.path.abspath(path)))
+    while True:
+        layout = Layout(folder)
+        if os.path.isfile(layout.facts) and os.path.isdir(layout.log):
+            raise InvalidInputError(f"{path!r} lies in the store {folder!r}; choose a target outside of it")
+        if os.path.dirname(folder) == folder:
+            return
+        folder = os.path.dirname(folder)
+
+
+def file_part(repository: Repository, commit: Commit) -> StoredPart | None:
     roots = [part for part in commit.parts if part.name == ""]
     part = repository.manifests.part(roots[0].id) if roots else None
     return part if part is not None and part.form is Form.FILE else None
@@ -77,38 +105,85 @@ def _placed(part: StoredPart, spans: Sequence[bytes | int], target: TargetFile) 
 
 
 def _export(
-    repository: Repository, commit: Commit, part: str | None, path: str, force: bool, progress: Progress | None
+    repository: Repository,
+    commit: Commit,
+    part: str | None,
+    names: Names,
+    path: str,
+    force: bool,
+    progress: Progress | None,
 ) -> int:
-    tensors = _by_file_name(repository, commit, part)
-    described = [(name, tensor.dtype, tensor.shape) for name, tensor in tensors.items()]
-    header, spans = layout(described, _metadata(repository, commit, part))
+    tensors, told = exported_tensors(repository, commit, part, names)
+    _warn(told)
+    header, spans = layout([(t.name, t.dtype, t.shape) for t in tensors], _metadata(repository, commit, part, told))
     size = len(header) + sum(span.length for span in spans)
+    leaves = {form.name: form.tensor for form in tensors}
     with TargetFile(repository.chunks.disk, path, size, force=force) as target:
         target.write_at(0, header)
-        whole = [span for span in spans if tensors[span.name].leaf.view is None]
-        fetch(repository, ((tensors[s.name].stored, IntoFile(target, s.offset)) for s in whole), progress)
+        whole = [span for span in spans if leaves[span.name].leaf.view is None]
+        fetch(repository, ((leaves[s.name].stored, IntoFile(target, s.offset)) for s in whole), progress)
         for span in spans:
-            tensor = tensors[span.name]
-            if tensor.leaf.view is not None:
-                target.write_at(span.offset, read_window(repository, tensor.stored, tensor.leaf.view))
+            if (view := leaves[span.name].leaf.view) is not None:
+                _write_window(repository, target, span.offset, leaves[span.name].stored, view, progress)
     return size
 
 
-def _by_file_name(repository: Repository, commit: Commit, part: str | None) -> dict[str, NamedTensor]:
-    """What to write, by the name it gets: a part's own names, without the part and without wrappers."""
-    names = [entry.name for entry in commit.parts] if part is None else [part]
-    tensors = [tensor for name in names for tensor in part_leaves(repository, commit, name).tensors]
+def exported_tensors(
+    repository: Repository, commit: Commit, part: str | None, names: Names = "module"
+) -> tuple[list[Exported], dict[str, dict[str, object]]]:
+    """The tensors of one ``part``, or of all, as a checkout writes them, and what they were where that is different."""
+    return exported(_named(repository, commit, part, names))
+
+
+def _write_window(
+    repository: Repository, target: TargetFile, offset: int, stored: StoredTensor, view: View, progress: Progress | None
+) -> None:
+    """Write a window on a stored tensor, piece by piece, each to where its elements stand in the file."""
+    item = view.dtype.itemsize
+    for box, plain in read_boxes(repository, stored, view):
+        length, begins = runs(view.shape, box)
+        pieces = memoryview(plain)
+        for number, begin in enumerate(begins):
+            target.write_at(offset + begin * item, pieces[number * length * item : (number + 1) * length * item])
+        if progress is not None:
+            progress(len(plain))
+
+
+def _named(repository: Repository, commit: Commit, part: str | None, names: Names) -> Iterator[tuple[str, NamedTensor]]:
+    """What to write, with the name that it should have."""
+    listed = {entry.name: part_leaves(repository, commit, entry.name) for entry in _wanted(commit, part)}
+    tensors = [tensor for leaves in listed.values() for tensor in leaves.tensors]
+    if part is not None:
+        # Large values are no tensors of the module; the metadata has a place for them only in a whole state.
+        tensors = [tensor for tensor in tensors if not tensor.leaf.is_value]
     if not tensors:
         raise InvalidInputError(f"commit {commit.description} has no tensors{f' in part {part!r}' if part else ''}")
-    if part is None:
-        return {tensor.name: tensor for tensor in tensors}
+    modules = listed[part or ""].modules
+    if part is None and modules is None:
+        return ((tensor.name, tensor) for tensor in tensors)
     own = [tensor.name.removeprefix(f"{part}/") for tensor in tensors]
-    return dict(zip(without_wrappers(own), tensors, strict=True))
+    kept = without_wrappers(own, modules) if names == "module" else own
+    return ((name, tensor) for name, tensor in zip(kept, tensors, strict=True) if name is not None)
 
 
-def _metadata(repository: Repository, commit: Commit, part: str | None) -> dict[str, str]:
-    """The header's metadata: where the file came from, and everything of the state that is no tensor."""
+def _wanted(commit: Commit, part: str | None) -> Sequence[PartEntry]:
+    return commit.parts if part is None else [commit.part_named(part)]
+
+
+def _warn(told: Mapping[str, Mapping[str, object]]) -> None:
+    if told:
+        name, found = next(iter(told.items()))
+        of = f"tensor {brief(found.get('name', name))}" + (f" and {len(told) - 1} more" if len(told) > 1 else "")
+        _log.warning("%s: safetensors has no such name or type; the header's metadata says what it was", of)
+
+
+def _metadata(
+    repository: Repository, commit: Commit, part: str | None, told: Mapping[str, Mapping[str, object]]
+) -> dict[str, str]:
+    """The header's metadata: where the file came from, and everything of the state that the tensors do not say."""
     raw = skeletons(repository, commit)
     kept = {name: base64.b64encode(raw[name]).decode() for name in ([part] if part is not None else raw)}
-    origin = {"commit": str(commit.id), "step": commit.step, "skeletons": kept}
+    origin: dict[str, object] = {"commit": str(commit.id), "step": commit.step, "skeletons": kept}
+    if told:
+        origin["tensors"] = told
     return {"format": "pt", "deltackpt": json.dumps(origin, separators=(",", ":"), sort_keys=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import numbers
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,7 @@ from deltackpt.checkout.ranges import read_range, read_window
 from deltackpt.errors import NotFoundError
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
+from deltackpt.skeleton.array_types import numpy_type, units_of
 from deltackpt.skeleton.nodes import NumpyArray
 from deltackpt.tensor.dtype import DType, framework_form
 
@@ -19,43 +21,61 @@ from deltackpt.tensor.dtype import DType, framework_form
 class LazyTensor:
     """A tensor of a commit. Indexing reads the chunks that hold the rows asked for, and no others.
 
-    ``t[100:200]``, ``t[5]``, ``t[...]``: the first index picks rows, the rest is applied to them. The result is what
-    was committed: a torch tensor on the CPU, or a NumPy array. Quantised blocks come as their bytes: uint8, with one
-    dimension more than ``shape``.
+    ``t[100:200]``, ``t[5]``, ``t[...]``: the first index picks rows, the rest is applied to them. The result has the
+    values and the type that were committed: a torch tensor on the CPU, without gradient, or a NumPy array. Quantised
+    blocks come as their bytes: uint8, with one dimension more than ``shape``.
     """
 
     def __init__(self, repository: Repository, tensor: NamedTensor) -> None:
         self._repository = repository
         self._tensor = tensor
+        self._array = _numpy_form(tensor)
 
     @property
     def name(self) -> str:
         return self._tensor.name
 
     @property
-    def dtype(self) -> DType:
-        return self._tensor.dtype
+    def dtype(self) -> Any:
+        """The element type of the table; of an array its NumPy type."""
+        return self._tensor.dtype if self._array is None else self._array
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._tensor.shape
+        return self._tensor.shape[: len(self._tensor.shape) - self._units]
 
     @property
     def nbytes(self) -> int:
         return self._tensor.nbytes
 
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"{self.name!r} has no dimension, so it has no length")
+        return self.shape[0]
+
     def __getitem__(self, index: Any) -> Any:
         picks = index if isinstance(index, tuple) else (index,)
         rows = self._rows(picks[0]) if self.shape and picks else None
         if rows is None:
-            return self._made(self._bytes(0, self._rows_in_all), self.shape)[index]
+            return self._read(0, self._rows_in_all)[index]
         start, stop, rest = rows
-        part = self._made(self._bytes(start, stop), (stop - start, *self.shape[1:]))
-        return part[(rest, *picks[1:])]
+        return self._read(start, stop)[(rest, *picks[1:])]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """The whole tensor, for ``numpy.asarray``; always a copy."""
+        if copy is False:
+            raise ValueError(f"{self.name!r} is read from the store, which takes a copy")
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype)
 
     def numpy(self) -> Any:
         """The whole tensor as a NumPy array, also when it was a torch tensor; needs no torch."""
-        return _numpy_array(self._bytes(0, self._rows_in_all), *framework_form(self.dtype, self.shape))
+        return self._as_array(self._bytes(0, self._rows_in_all), self._tensor.shape)
+
+    @property
+    def _units(self) -> int:
+        """How many dimensions of the table stand for a single element."""
+        return 0 if self._array is None else units_of(self._array)
 
     @property
     def _rows_in_all(self) -> int:
@@ -64,8 +84,8 @@ class LazyTensor:
     def _rows(self, pick: Any) -> tuple[int, int, Any] | None:
         """First row, row after the last, and the index within these rows; None when rows cannot be told beforehand."""
         count = self.shape[0]
-        if isinstance(pick, int) and not isinstance(pick, bool):
-            row = pick + count if pick < 0 else pick
+        if isinstance(pick, numbers.Integral) and not isinstance(pick, bool):
+            row = int(pick) + count if pick < 0 else int(pick)
             if not 0 <= row < count:
                 raise IndexError(f"row {pick} of {self.name!r}, which has {count}")
             return row, row + 1, 0
@@ -77,17 +97,30 @@ class LazyTensor:
             return first, last + 1, slice(None, None, picked.step)
         return None
 
-    def _bytes(self, start: int, stop: int) -> bytearray:
+    def _read(self, start: int, stop: int) -> Any:
+        """Rows ``start`` to ``stop`` as what was committed."""
+        shape = (stop - start, *self._tensor.shape[1:]) if self._tensor.shape else ()
+        plain = self._bytes(start, stop)
+        if self._array is not None:
+            return self._as_array(plain, shape)
+        return _torch_tensor(plain, *framework_form(self._tensor.dtype, shape))
+
+    def _bytes(self, start: int, stop: int) -> memoryview:
         """Plain bytes of rows ``start`` to ``stop``."""
         view = self._tensor.leaf.view
         if view is None:
             row = self.nbytes // self._rows_in_all if self._rows_in_all else 0
             return read_range(self._repository, self._tensor.stored, start * row, stop * row)
-        return bytearray(read_window(self._repository, self._tensor.stored, view.rows(start, stop)))
+        return read_window(self._repository, self._tensor.stored, view.rows(start, stop))
 
-    def _made(self, plain: bytearray, shape: tuple[int, ...]) -> Any:
-        make = _numpy_array if isinstance(self._tensor.leaf.node, NumpyArray) else _torch_tensor
-        return make(plain, *framework_form(self.dtype, shape))
+    def _as_array(self, plain: memoryview, shape: tuple[int, ...]) -> Any:
+        """Plain bytes of the table's ``shape`` as an array."""
+        from deltackpt.skeleton.numpy_build import of_plain_bytes, type_of_table
+
+        if self._array is None:
+            dtype, shape = framework_form(self._tensor.dtype, shape)
+            return of_plain_bytes(plain, type_of_table(dtype), shape)
+        return of_plain_bytes(plain, self._array, shape[: len(shape) - self._units])
 
 
 class Reader:
@@ -122,19 +155,19 @@ class Reader:
         return LazyTensor(self._repository, self._tensors[name])
 
 
-def _numpy_array(plain: bytearray, dtype: DType, shape: tuple[int, ...]) -> Any:
-    import ml_dtypes
-    import numpy as np
+def _numpy_form(tensor: NamedTensor) -> Any:
+    """The NumPy type of an array that was committed, bytes for a large value; None for a torch tensor."""
+    node = tensor.leaf.node
+    if isinstance(node, NumpyArray):
+        return numpy_type(node.type)
+    return numpy_type("|u1") if tensor.leaf.is_value else None
 
-    found = getattr(np, dtype.name, None) or getattr(ml_dtypes, dtype.name, None)
-    name = found if found is not None else {"bool": np.bool_}.get(dtype.name, f"V{dtype.itemsize}")
-    return np.frombuffer(plain, np.dtype(name)).reshape(shape)
 
+def _torch_tensor(plain: memoryview, dtype: DType, shape: tuple[int, ...]) -> Any:
+    import torch
 
-def _torch_tensor(plain: bytearray, dtype: DType, shape: tuple[int, ...]) -> Any:
-    from deltackpt.skeleton.torch_build import allocate, strided
+    from deltackpt.skeleton.torch_build import strided
     from deltackpt.skeleton.view import View
 
-    handle, memory = allocate(len(plain), zeroed=False)
-    memory[:] = plain
+    handle = torch.frombuffer(plain, dtype=torch.uint8) if plain else torch.empty(0, dtype=torch.uint8)
     return strided(handle, View(dtype, shape))

@@ -11,7 +11,9 @@ from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import StoredTensor
 from deltackpt.history.repository import Repository
 from deltackpt.skeleton.leaves import TensorLeaf, ValueLeaf, leaves
+from deltackpt.skeleton.nodes import Mapping, Tree
 from deltackpt.skeleton.read import read_skeleton
+from deltackpt.skeleton.tags import Tag
 from deltackpt.tensor.dtype import DType
 
 
@@ -39,10 +41,11 @@ class NamedTensor:
 
 @dataclass(frozen=True, slots=True)
 class PartLeaves:
-    """One part of a commit, listed."""
+    """One part of a commit, listed. ``modules`` are the paths of all modules, when it is a module's state dict."""
 
     tensors: tuple[NamedTensor, ...]
     values: tuple[ValueLeaf, ...]
+    modules: tuple[str, ...] | None = None
 
 
 def part_leaves(repository: Repository, commit: Commit, part: str) -> PartLeaves:
@@ -51,12 +54,20 @@ def part_leaves(repository: Repository, commit: Commit, part: str) -> PartLeaves
     infos = tables(repository, commit)
     tensors: list[NamedTensor] = []
     values: list[ValueLeaf] = []
-    for leaf in leaves(read_skeleton(skeletons(repository, commit)[part], part)):
+    skeleton = read_skeleton(skeletons(repository, commit)[part], part)
+    for leaf in leaves(skeleton):
         if isinstance(leaf, TensorLeaf):
             tensors.append(NamedTensor(leaf.name, part, *leaf.form(infos), leaf, _stored(repository, commit, leaf)))
         else:
             values.append(leaf)
-    return PartLeaves(tuple(tensors), tuple(values))
+    return PartLeaves(tuple(tensors), tuple(values), _modules(skeleton.tree))
+
+
+def _modules(tree: Tree) -> tuple[str, ...] | None:
+    """The keys of a state dict's ``_metadata``, which has an entry for every module."""
+    if not isinstance(tree, Mapping) or tree.tag is not Tag.STATE_DICT or not isinstance(tree.metadata, Mapping):
+        return None
+    return tuple(key for key in tree.metadata.keys if isinstance(key, str))
 
 
 def _stored(repository: Repository, commit: Commit, leaf: TensorLeaf) -> StoredTensor:

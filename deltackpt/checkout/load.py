@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from deltackpt.checkout.fetch import IntoMemory, fetch
+from deltackpt.checkout.fetch import IntoMemory, Progress, fetch
+from deltackpt.errors import InvalidInputError, brief
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import StoredPart, StoredTensor
 from deltackpt.history.objects import Form
 from deltackpt.history.repository import Repository
+from deltackpt.skeleton.build import torch_build
 from deltackpt.skeleton.flat import flat_skeleton
 from deltackpt.skeleton.restore import Restoration
 from deltackpt.skeleton.table import TensorInfo
@@ -63,17 +65,27 @@ def _skeleton(part: StoredPart) -> bytes:
 
 
 def load(
-    repository: Repository, commit: Commit, *, select: str | None = None, part: str | None = None, device: Any = None
+    repository: Repository,
+    commit: Commit,
+    *,
+    select: str | None = None,
+    part: str | None = None,
+    device: Any = None,
+    progress: Progress | None = None,
 ) -> Any:
     """The committed object, or what ``select`` or ``part`` picks of it, with its tensors on ``device``.
 
     A commit made from a file gives a dict of its tensors by name, quantised blocks as uint8 with one dimension more.
-    NotFoundError lists near matches when nothing is selected.
+    NotFoundError lists near matches when nothing is selected; InvalidInputError for a device that cannot be used.
     """
+    if select is not None and not isinstance(select, str):
+        raise InvalidInputError(f"select is a pattern such as 'model/*', not {brief(select)}")
     if part is not None:
         commit.part_named(part)
+    if device is not None:
+        torch_build().check_device(device)
     restoration = Restoration(skeletons(repository, commit), _built(repository, commit), select=select, part=part)
-    fetch(repository, _wanted(repository, commit, restoration))
+    fetch(repository, _wanted(repository, commit, restoration), progress)
     return restoration.build(device)
 
 

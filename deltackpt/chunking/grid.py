@@ -37,6 +37,14 @@ class Grid:
             for start in range(row, end, self.piece):
                 yield start, min(start + self.piece, end)
 
+    def spans_touching(self, start: int, stop: int, nbytes: int) -> Iterator[tuple[int, int]]:
+        """Those spans that hold plain bytes ``start`` to ``stop``, without walking the others."""
+        for row in range(start // self.period * self.period, min(stop, nbytes), self.period):
+            end = min(row + self.period, nbytes)
+            first = row + max(start - row, 0) // self.piece * self.piece
+            for at in range(first, min(end, stop), self.piece):
+                yield at, min(at + self.piece, end)
+
     def count(self, nbytes: int) -> int:
         """How many spans there are, without walking them."""
         rows, rest = divmod(nbytes, self.period)

@@ -10,39 +10,24 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import TypeVar
 
-from deltackpt.chunkstore.environment import IndexDamagedError
-from deltackpt.chunkstore.facts import StoreFacts, read_facts
-from deltackpt.chunkstore.index import (
-    Index,
-    OvertakenError,
-    Progress,
-    Update,
-    View,
-    inline_entries,
-    local_index_folder,
-)
+from deltackpt.chunkstore.environment import IndexDamagedError, join, leave
+from deltackpt.chunkstore.facts import NotAStoreError, StoreFacts, read_facts
+from deltackpt.chunkstore.index import Index, OvertakenError, Progress, Update, View, inline_entries
+from deltackpt.chunkstore.index_folder import index_folder
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.log_record import LogCorruptError, Position, Published
 from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
+from deltackpt.chunkstore.reserve import despite_full_disk
 from deltackpt.errors import CorruptError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk
-from deltackpt.fs.kind import filesystem_kind, is_network
 from deltackpt.ids import PackId
 
 T = TypeVar("T")
 Entries = Mapping[PackId, Sequence[PackEntry]]
-
-
-@cache
-def _say_once(message: str) -> None:
-    import logging
-
-    logging.getLogger("deltackpt").warning(message)
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -52,8 +37,7 @@ def _no_progress(done: int, total: int) -> None:
 class ChunkStore:
     """An open store. ``progress`` hears (records done, records in all) while a lost index is built again.
 
-    ``index_folder`` is where the index lives: inside the store unless the store is on a network share or
-    cannot be written, where it is a folder of this machine's cache.
+    The index lives inside the store, or on this machine where that cannot be (see ``index_folder.py``).
     """
 
     def __init__(self, root: str, disk: Disk | None = None, progress: Progress = _no_progress) -> None:
@@ -63,10 +47,19 @@ class ChunkStore:
         self.log = Log(self.disk, self.layout, self.facts.first_epoch)
         self._progress = progress
         self.writable = os.access(self.layout.log, os.W_OK)
-        self.index = Index(self._index_folder(), self.facts.key, self.log.start)
+        self.index = Index(index_folder(self.layout, self.facts.key), self.facts.key, self.log.start)
+        join(self.index.folder, self)
         self._doubting = threading.Lock()
         self._doubted = False
-        self._check_log()
+        try:
+            self._check_log()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give back the files of the index, unless others in this process use it. The next look opens them again."""
+        leave(self.index.folder, self)
 
     def look(self, question: Callable[[View], T]) -> T:
         """Answer ``question`` from the index as it is; a damaged index is built again first.
@@ -100,10 +93,16 @@ class ChunkStore:
 
     def rebuild(self, damaged: int | None = None) -> None:
         """Build the index again from log and packs, unless the one with the inode ``damaged`` is not there any more."""
-        try:
+        self._check_folder()
+        os.makedirs(os.path.dirname(self.index.folder), exist_ok=True)
+
+        def renew() -> None:
             with self.index.renewing(damaged) as update:
                 if update is not None:
                     self._apply_new(update, {}, self._progress)
+
+        try:
+            self.despite_full_disk(renew)
         except IndexDamagedError as damage:
             raise self._no_index(damage) from damage
 
@@ -114,9 +113,13 @@ class ChunkStore:
                 self._doubted = True
                 self.rebuild()
 
+    def despite_full_disk(self, action: Callable[[], T]) -> T:
+        """What ``action``, which deletes or follows the log, gives; on a full disk with the help of the reserve."""
+        return despite_full_disk(self.disk, self.layout, self.facts.reserve_bytes, action)
+
     def _update(self, entries: Entries) -> None:
         try:
-            self._apply_new(self.index.update(), entries, _no_progress)
+            self.despite_full_disk(lambda: self._apply_new(self.index.update(), entries, _no_progress))
         except IndexDamagedError as damage:
             self.rebuild(damage.inode)
 
@@ -163,20 +166,17 @@ class ChunkStore:
             raise FileNotFoundError(self.layout.record(inline.epoch, inline.number))
         return list(inline_entries(published))
 
-    def _index_folder(self) -> str:
-        root = self.layout.root
-        if os.access(root, os.W_OK) and not is_network(root):
-            return self.layout.index
-        folder = local_index_folder(self.facts.key, root)
-        reason = "read-only" if not os.access(root, os.W_OK) else f"on a network share ({filesystem_kind(root)})"
-        _say_once(f"store {root!r} is {reason}, so its index is kept on this machine, in {folder!r}")
-        return folder
-
-    def _check_log(self) -> None:
+    def _check_folder(self) -> None:
+        """An index of nothing must not be taken for an empty store."""
+        if not self.disk.exists(self.layout.facts):
+            raise NotAStoreError(f"{self.layout.root!r} is no store any more; open it where it was moved to")
         if not self.disk.exists(self.layout.log):
             raise LogCorruptError(
                 f"folder {self.layout.log!r} is missing, and with it all commits; restore it from a copy of the store"
             )
+
+    def _check_log(self) -> None:
+        self._check_folder()
         position, tail = self.look(lambda view: (view.position, view.tail))
         if position.number and not self._is_tail(position, tail):
             self.rebuild()

@@ -18,6 +18,7 @@ from deltackpt.chunkstore.record import MAX_RANK, Kind, Member, RecordHead
 from deltackpt.chunkstore.scratch import scratch
 from deltackpt.codec.encode import Base, Encoded, encode
 from deltackpt.codec.recipes import LINK_COST
+from deltackpt.errors import CorruptError, NotFoundError
 from deltackpt.ids import ChunkId
 from deltackpt.tensor.dtype import Element
 from deltackpt.tensor.source import TensorSource
@@ -57,11 +58,15 @@ class WideChunk:
 
 
 class ChunkEncoder:
-    """Encodes chunks against what the store holds. ``budget`` is in ns per plain byte of one chunk's whole chain."""
+    """Encodes chunks against what the store holds. ``budget`` is in ns per plain byte of one chunk's whole chain.
+
+    ``lost`` are the bases that could not be read, which costs nothing but their help.
+    """
 
     def __init__(self, reader: ChunkReader, budget: float) -> None:
         self._reader = reader
         self._budget = budget
+        self.lost: set[ChunkId] = set()
 
     def encode(
         self,
@@ -79,22 +84,36 @@ class ChunkEncoder:
         base = self._base_for(hint, len(plain), known)
         with self._reader.cache.loan() as borrow:
             candidates = [] if wide is None or wide.rank >= MAX_RANK else [wide]
-            if base is not None:
-                below = known[base]
-                candidates.append(Candidate(base, self._plain(base, known, borrow(base)), below.cost, below.rank))
+            if base is not None and (plain_base := self._plain(base, known, borrow(base))) is not None:
+                candidates.append(Candidate(base, plain_base, known[base].cost, known[base].rank))
             encoded = encode(plain, element, [Base(c.plain, c.cost) for c in candidates], budget=self._budget)
         used = [] if encoded.base is None else [candidates[encoded.base]]
         rank = 1 + used[0].rank if used else 0
         bases = [candidate.chunk for candidate in used]
         return _head(Kind.DATA, element, [Member(chunk, len(plain))], encoded, bases, rank), encoded.payload
 
-    def _plain(self, base: ChunkId, known: Locations, borrowed: memoryview | None) -> memoryview:
+    def _plain(self, base: ChunkId, known: Locations, borrowed: memoryview | None) -> memoryview | None:
         """The base's plain bytes, hashed: a delta against damaged bytes would lose the new chunk too."""
         if borrowed is not None:
             return borrowed
         plain = scratch(BASE_SLOT, known[base].plain_length)
-        self._reader.read_into(base, plain, known)
+        try:
+            self._reader.read_into(base, plain, known)
+        except (CorruptError, NotFoundError):
+            self.lost.add(base)
+            return None
         return plain
+
+    def _joined(self, bases: Sequence[ChunkId], known: Locations) -> memoryview | None:
+        """The plain bytes of several bases, one after another."""
+        pieces = []
+        for base in bases:
+            try:
+                pieces.append(self._reader.read(base, known))
+            except (CorruptError, NotFoundError):
+                self.lost.add(base)
+                return None
+        return memoryview(b"".join(pieces))
 
     def encode_bundle(
         self,
@@ -107,12 +126,11 @@ class ChunkEncoder:
         """A record of several small chunks; a delta only when each has a base of its own length."""
         plain = memoryview(b"".join(data for _, data in members))
         chosen = [self._base_for(hint, len(data), known) for hint, (_, data) in zip(hints, members, strict=True)]
-        bases = []
-        if all(base is not None for base in chosen):
-            below = memoryview(b"".join(self._reader.read(base, known) for base in chosen if base is not None))
-            bases = [Base(below, max(known[base].cost for base in chosen if base is not None))]
+        there = [base for base in chosen if base is not None]
+        below = self._joined(there, known) if len(there) == len(members) else None
+        bases = [] if below is None else [Base(below, max(known[base].cost for base in there))]
         encoded = encode(plain, element, bases, budget=self._budget)
-        used = [] if encoded.base is None else [base for base in chosen if base is not None]
+        used = [] if encoded.base is None else there
         parts = [Member(chunk, len(data)) for chunk, data in members]
         rank = 1 + max(known[base].rank for base in used) if used else 0
         return _head(kind, element, parts, encoded, used, rank), encoded.payload

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ import lmdb
 import xxhash
 
 from deltackpt.fs.disk import DiskFullError, storage_errors
-from deltackpt.fs.lock import FileLock
+from deltackpt.fs.lock import FileLock, LockFolderMissingError
 
 LMDB_FORMAT = 0
 TABLES = (b"meta", b"chunks", b"packs", b"commits", b"order", b"refs")
@@ -79,6 +80,16 @@ class Tables:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What LMDB says of itself: the address space it may fill, its pages, and the rows of each table."""
+
+    map_bytes: int
+    page_bytes: int
+    pages: int
+    rows: dict[str, int]
+
+
 class Environment:
     """An LMDB environment in ``folder``; get one from :func:`shared_environment`."""
 
@@ -89,6 +100,7 @@ class Environment:
         self._env: lmdb.Environment | None = None
         self._handles: dict[bytes, lmdb._Database] = {}
         self._inode = 0
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Tables]:
@@ -118,6 +130,14 @@ class Environment:
                 txn = self._env.begin(write=True)
             with txn:
                 yield Tables(txn, self._handles)
+
+    def figures(self) -> Figures:
+        """LMDB's own figures; IndexDamagedError when there is no environment that opens."""
+        with self.reading() as tables:
+            assert self._env is not None
+            info, stat = self._env.info(), self._env.stat()
+            rows = {name.decode(): int(tables.txn.stat(db)["entries"]) for name, db in tables.handles.items()}
+            return Figures(info["map_size"], stat["psize"], info["last_pgno"] + 1, rows)
 
     def inode(self) -> int:
         """Tells one environment in the folder from the next that takes its place; 0 while there is none."""
@@ -150,6 +170,13 @@ class Environment:
                 os.rename(self._path, aside)
             os.rename(fresh, self._path)
             shutil.rmtree(aside, ignore_errors=True)
+
+    def rest(self) -> None:
+        """Give back map and descriptors until the next use, unless a thread is at it."""
+        with self.lock.idle() as idle:
+            if idle:
+                self._close()
+                self.lock.close()
 
     def leave_to_parent(self) -> None:
         """In a forked child: let go of what belongs to the parent. Closing writes nothing."""
@@ -195,7 +222,7 @@ class Environment:
             raise DiskFullError(
                 f"no room for the index in {self._folder!r}; free some, what is published is safe"
             ) from error
-        except lmdb.Error as error:
+        except (lmdb.Error, LockFolderMissingError) as error:
             raise IndexDamagedError(str(error), self._inode) from error
         except IndexDamagedError as error:
             error.inode = self._inode
@@ -259,3 +286,16 @@ def shared_environment(folder: str) -> Environment:
         if folder not in _shared:
             _shared[folder] = Environment(folder)
         return _shared[folder]
+
+
+def join(folder: str, user: object) -> None:
+    """Count ``user`` among those for whom the environment of ``folder`` stays open."""
+    shared_environment(folder).users.add(user)
+
+
+def leave(folder: str, user: object) -> None:
+    """Count ``user`` no more; without users the environment rests. It can still be used, and is opened again then."""
+    environment = shared_environment(folder)
+    environment.users.discard(user)
+    if not environment.users:
+        environment.rest()

@@ -10,9 +10,9 @@ import xxhash
 
 from deltackpt.chunking.grid import TARGET_CHUNK_BYTES
 from deltackpt.chunkstore.layout import Layout, epoch_named
-from deltackpt.chunkstore.reserve import keep_reserve
+from deltackpt.chunkstore.reserve import default_bytes, keep_reserve
 from deltackpt.errors import FormatError, InvalidInputError, NotFoundError, StorageError, UnsupportedError
-from deltackpt.fs.disk import Disk
+from deltackpt.fs.disk import Disk, DiskFullError
 from deltackpt.ids import EpochId
 
 FORMAT = 0
@@ -25,7 +25,9 @@ class NotAStoreError(NotFoundError):
 
 
 class StoreFacts(msgspec.Struct, frozen=True):
-    """The facts of a store: its format version, its own id, how contents are named and cut, and its log's first epoch.
+    """The facts of a store: its format version, its own id, how contents are named and cut.
+
+    ``epoch`` is the first of its log, ``reserve_bytes`` the size of its reserve.
 
     ``check`` is the checksum of the others.
     """
@@ -36,6 +38,7 @@ class StoreFacts(msgspec.Struct, frozen=True):
     hash: str
     chunk_bytes: int
     epoch: str
+    reserve_bytes: int
     check: str
 
     @property
@@ -47,14 +50,15 @@ class StoreFacts(msgspec.Struct, frozen=True):
         return EpochId.from_hex(self.epoch)
 
     @classmethod
-    def new(cls, created: str) -> StoreFacts:
+    def new(cls, created: str, reserve_bytes: int) -> StoreFacts:
         """Facts of a store to be made now."""
-        facts = cls(FORMAT, os.urandom(16).hex(), created, HASH, TARGET_CHUNK_BYTES, EpochId.new().hex(), "")
+        name, epoch = os.urandom(16).hex(), EpochId.new().hex()
+        facts = cls(FORMAT, name, created, HASH, TARGET_CHUNK_BYTES, epoch, reserve_bytes, "")
         return msgspec.structs.replace(facts, check=facts.checksum())
 
     def checksum(self) -> str:
         """xxh3-64 of every other field, so that a damaged file is not taken for another store."""
-        told = (self.format, self.store_id, self.created, self.hash, self.chunk_bytes, self.epoch)
+        told = (self.format, self.store_id, self.created, self.hash, self.chunk_bytes, self.epoch, self.reserve_bytes)
         return xxhash.xxh3_64_hexdigest(msgspec.json.encode(told))
 
 
@@ -100,10 +104,12 @@ def _refuse_big_endian() -> None:
         raise UnsupportedError("stores are little-endian and this host is big-endian; use a little-endian host")
 
 
-def create(disk: Disk, layout: Layout, created: str) -> StoreFacts:
+def create(disk: Disk, layout: Layout, created: str, reserve_bytes: int | None = None) -> StoreFacts:
     """Make the folders of a new store and write its facts last: a folder without them is no store yet.
 
-    InvalidInputError when a store is there already; StorageError with advice when the file system cannot link.
+    ``reserve_bytes`` are set aside for a full disk, by default as many as suit the disk. InvalidInputError when a
+    store is there already; StorageError with advice when the file system cannot link; DiskFullError when there is no
+    room for the reserve that was asked for.
     """
     _refuse_big_endian()
     if disk.exists(layout.facts):
@@ -111,12 +117,15 @@ def create(disk: Disk, layout: Layout, created: str) -> StoreFacts:
     if disk.exists(layout.root) and not os.path.isdir(layout.root):
         raise InvalidInputError(f"{layout.root!r} is a file; choose a folder for the store")
     _make_folders(disk, layout.root)
-    facts = StoreFacts.new(created)
+    facts = StoreFacts.new(created, default_bytes(disk, layout) if reserve_bytes is None else reserve_bytes)
     for folder in (layout.log, layout.epoch(facts.first_epoch), layout.segments, layout.packs, layout.tmp):
         disk.make_directory(folder)
     # Before the facts: whoever finds those may rely on the folders.
     for folder in (layout.log, layout.root):
         disk.sync_directory(folder)
+    if reserve_bytes is not None:
+        _check_room(disk, layout, reserve_bytes)
+    keep_reserve(disk, layout, facts.reserve_bytes)
     staged = os.path.join(layout.log, f".{facts.store_id}.tmp")
     fd = disk.create(staged)
     try:
@@ -132,7 +141,6 @@ def create(disk: Disk, layout: Layout, created: str) -> StoreFacts:
         raise InvalidInputError(f"{layout.root!r} holds a store already; open it instead") from None
     finally:
         disk.unlink(staged)
-    keep_reserve(disk, layout)
     for folder in (layout.log, layout.root):
         disk.sync_directory(folder)
     return facts
@@ -145,6 +153,16 @@ def _make_folders(disk: Disk, path: str) -> None:
         _make_folders(disk, above)
     disk.make_directory(path)
     disk.sync_directory(above)
+
+
+def _check_room(disk: Disk, layout: Layout, reserve_bytes: int) -> None:
+    """Before anything is set aside: trying would fill the disk for a moment, under everybody who uses it."""
+    free = disk.free_bytes(layout.root)
+    if reserve_bytes > free:
+        raise DiskFullError(
+            f"no room for a reserve of {reserve_bytes} bytes in {layout.root!r}, where {free} are free;"
+            " choose a smaller one (--reserve), or 0 for none"
+        )
 
 
 def _probe_link(disk: Disk, layout: Layout, staged: str) -> None:

@@ -441,23 +441,3 @@ def _drop_commit(tables: Tables, commit: bytes) -> None:
         tables.put(b"order", place, left)
     else:
         tables.delete(b"order", place)
-
-
-def local_index_folder(store_id: bytes, root: str) -> str:
-    """Where the index of the store at ``root``, on a network share or a read-only disk, lives on this machine.
-
-    Copies of a store share their id but not their fate, so each place has an index of its own.
-    """
-    # 20 ms to import, which stores on a local disk do not pay.
-    import tempfile
-
-    import platformdirs
-
-    name = f"{store_id.hex()}-{ChunkId.of(os.path.realpath(root).encode(errors='surrogateescape')).short}"
-    folder = os.path.join(platformdirs.user_cache_dir("deltackpt", appauthor=False), name, "index")
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError:
-        # A home that cannot be written, as in many containers: any local folder will do for a cache.
-        folder = os.path.join(tempfile.gettempdir(), f"deltackpt-{os.getuid()}", name, "index")
-    return folder

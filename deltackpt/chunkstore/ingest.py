@@ -7,7 +7,7 @@ packs. Small chunks are gathered into bundles, one for each element type and kin
 
 from __future__ import annotations
 
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from typing import Any, Self
 from deltackpt.chunking.grid import Grid
 from deltackpt.chunkstore.encoder import ChunkEncoder, Hint, WideChunk
 from deltackpt.chunkstore.pack_writer import Payload
-from deltackpt.chunkstore.reader import ChunkReader
+from deltackpt.chunkstore.reader import ChunkReader, Locations
 from deltackpt.chunkstore.record import BUNDLED_BELOW, MAX_MEMBERS, Kind, RecordHead
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.ids import ChunkId
@@ -102,6 +102,9 @@ class _Bundle:
 class Ingest:
     """Feeds one transaction. Methods are for one thread; the work runs on ``executor``, ``ahead`` chunks at most.
 
+    ``known`` are the locations of hints and of what they stand on. A hint without one is lost: a chunk that equals it
+    is stored anew, which heals the store.
+
     A context manager: when the block fails, nothing reads the caller's tensors any more once it is left.
     """
 
@@ -112,16 +115,23 @@ class Ingest:
         encoder: ChunkEncoder,
         executor: Executor,
         ahead: int,
+        known: Locations,
     ) -> None:
         self._transaction = transaction
         self._reader = reader
         self._encoder = encoder
         self._executor = executor
         self._ahead = ahead
+        self._known = known
         self._running: deque[tuple[Future[_Outcome], IngestedTensor, Sequence[TensorSource]]] = deque()
         self._encoding: deque[Future[Record]] = deque()
         self._bundled: set[ChunkId] = set()
         self._bundles: dict[tuple[DType, Kind], _Bundle] = {}
+        self._doubting = False
+
+    def doubt(self) -> None:
+        """From now on rely on no chunk of the store without reading it: some of it is known to be damaged."""
+        self._doubting = True
 
     def __enter__(self) -> Self:
         return self
@@ -190,19 +200,32 @@ class Ingest:
         plain = place.source.read(place.start, place.stop)
         dtype, hint = place.source.dtype, place.hint
         chunk = ChunkId.of(plain)
-        if chunk == hint:
+        if chunk == hint and self._transaction.is_there(hint, self._known):
             if not self._reader.cache.keep(chunk):
                 self._reader.cache.put(chunk, plain, None)
             return _Outcome(chunk, finiteness(plain, dtype) if suspect else Finiteness.FINITE, None)
         state = finiteness(plain, dtype)
-        known = self._reader.locate([chunk] if hint is None else [chunk, hint])
-        if chunk in known or self._transaction.contains(chunk):
+        known = ChainMap(self._reader.locate([chunk]), self._known)
+        if self._transaction.contains(chunk) or self._is_there(chunk, known):
             record = None
+        elif chunk in known:
+            self._transaction.replace(known[chunk])
+            record = self._encoder.encode(chunk, plain, dtype.element, None, known)
         else:
             wide = None if place.wide is None else place.wide.read(place.start, place.stop, known, self._reader)
-            record = self._encoder.encode(chunk, plain, dtype.element, hint, known, wide)
+            record = self._encoder.encode(chunk, plain, dtype.element, self._usable(hint, known), known, wide)
         self._reader.cache.put(chunk, plain, hint)
         return _Outcome(chunk, state, record)
+
+    def _is_there(self, chunk: ChunkId, known: Locations) -> bool:
+        """Whether the store has the chunk, so that it can be relied on."""
+        if not self._transaction.is_there(chunk, known):
+            return False
+        return not self._doubting or self._reader.can_read(chunk, known)
+
+    def _usable(self, hint: Hint, known: Locations) -> Hint:
+        """``hint``, unless it has been lost."""
+        return hint if hint is not None and self._transaction.is_there(hint, known) else None
 
     def _drain(self, ahead: int) -> None:
         """Append results in order until at most ``ahead`` chunks are under way."""
@@ -236,15 +259,19 @@ class Ingest:
         """Encode what the store and this transaction lack of a bundle: both are asked for all of it at once."""
         bundle = self._bundles.pop((dtype, kind))
         bundle.judge(dtype)
-        changed = [small for small in bundle.members if small.chunk != small.hint]
-        hints = (small.hint for small in changed if small.hint is not None)
-        known = self._reader.locate([*(small.chunk for small in changed), *hints])
-        self._transaction.refer(s.chunk for s in bundle.members if s.chunk == s.hint or s.chunk in known)
-        fresh = {s.chunk: s for s in changed if s.chunk not in known and s.chunk not in self._bundled}
+        changed = [
+            s for s in bundle.members if s.chunk != s.hint or not self._transaction.is_there(s.chunk, self._known)
+        ]
+        known = ChainMap(self._reader.locate(small.chunk for small in changed), self._known)
+        there = {small.chunk for small in changed if self._is_there(small.chunk, known)}
+        fresh = {s.chunk: s for s in changed if s.chunk not in there and s.chunk not in self._bundled}
+        self._transaction.refer(s.chunk for s in bundle.members if s.chunk in known and s.chunk not in fresh)
         self._bundled.update(fresh)
+        for chunk in fresh.keys() & known.keys():
+            self._transaction.replace(known[chunk])
         if fresh:
             members = [(small.chunk, small.plain) for small in fresh.values()]
-            hinted = [small.hint for small in fresh.values()]
+            hinted = [None if s.chunk in known else self._usable(s.hint, known) for s in fresh.values()]
             self._encoding.append(
                 self._executor.submit(self._encoder.encode_bundle, members, dtype.element, hinted, known, kind)
             )

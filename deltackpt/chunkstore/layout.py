@@ -37,6 +37,10 @@ class Layout:
         return os.path.join(self.root, "reserve")
 
     @property
+    def policy(self) -> str:
+        return os.path.join(self.root, "keep.toml")
+
+    @property
     def tmp(self) -> str:
         return os.path.join(self.root, "tmp")
 

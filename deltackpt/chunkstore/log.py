@@ -25,7 +25,7 @@ from deltackpt.chunkstore.log_record import (
     decode_segment,
     encode,
 )
-from deltackpt.errors import StorageError
+from deltackpt.errors import DeltackptError, StorageError
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import EpochId
 
@@ -76,6 +76,30 @@ class Log:
             path = self._layout.record(position.epoch, position.number + 1)
             raise damaged(position.number + 1, path, f"missing, though record {last} exists")
 
+    def faults(self) -> Iterator[DeltackptError]:
+        """What is wrong with each record and segment that can be found, and with a record that is missing."""
+        last = 0
+        for end, epoch in self.segments():
+            try:
+                self.segment(end, epoch)
+            except DeltackptError as error:
+                yield error
+            last = end
+        for number, epoch in self._in_folders():
+            if last < number - 1:
+                path = self._layout.record(epoch, last + 1)
+                yield damaged(last + 1, path, f"missing, though record {number} exists")
+            try:
+                self.read(epoch, number)
+            except DeltackptError as error:
+                yield error
+            last = max(last, number)
+
+    def _in_folders(self) -> list[tuple[int, EpochId]]:
+        """Number and epoch of each record that stands in a folder, in order."""
+        epochs = filter(None, map(epoch_named, self._disk.names(self._layout.log)))
+        return sorted((number, epoch) for epoch in epochs for number in self.numbers(epoch))
+
     def latest_first(self) -> Iterator[Published]:
         """Every record, the newest first."""
         yield from reversed(list(self.after(self.archived())))
@@ -125,13 +149,11 @@ class Log:
 
     def length(self) -> int:
         """The number of the last record there is, as far as names tell."""
-        epochs = filter(None, map(epoch_named, self._disk.names(self._layout.log)))
-        return max([0, *(last for last, _ in self.segments()), *(n for epoch in epochs for n in self.numbers(epoch))])
+        return max([0, *(last for last, _ in self.segments()), *(number for number, _ in self._in_folders())])
 
     def size(self) -> int:
         """Bytes of all records and segments."""
-        epochs = filter(None, map(epoch_named, self._disk.names(self._layout.log)))
-        records = [self._layout.record(epoch, number) for epoch in epochs for number in self.numbers(epoch)]
+        records = [self._layout.record(epoch, number) for number, epoch in self._in_folders()]
         segments = [self._layout.segment(epoch, last) for last, epoch in self.segments()]
         return sum(map(self._disk.size, records)) + sum(map(self._disk.size, segments))
 

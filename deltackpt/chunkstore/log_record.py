@@ -23,7 +23,11 @@ MAX_RECORD_BYTES = 1 << 28
 
 
 class LogCorruptError(CorruptError):
-    """A log record is missing or damaged. The refs before it are intact."""
+    """Log record ``number`` is missing or damaged. The refs before it are intact."""
+
+    def __init__(self, message: str, number: int = 0) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class RefMove(msgspec.Struct, frozen=True, array_like=True):
@@ -190,5 +194,6 @@ def _decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str
 def damaged(number: int, path: str, reason: str) -> LogCorruptError:
     return LogCorruptError(
         f"log record {number} ({path}): {reason}; commits before it are intact,"
-        " restore this file from a copy of the store"
+        " restore this file from a copy of the store",
+        number,
     )

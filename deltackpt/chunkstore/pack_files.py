@@ -33,12 +33,15 @@ class PackFiles:
         self._open: OrderedDict[str, _OpenFile] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, location: Location) -> bytes:
-        """The whole record at ``location``; ``FileNotFoundError`` when its file is gone, fewer bytes when cut short."""
+    def read(self, location: Location, length: int | None = None) -> bytes:
+        """The record at ``location``, or its first ``length`` bytes.
+
+        ``FileNotFoundError`` when its file is gone, fewer bytes when that is cut short.
+        """
         path = self.path(location)
         file = self._acquire(path)
         try:
-            return self._disk.read_at(file.fd, location.offset, location.stored_length, path)
+            return self._disk.read_at(file.fd, location.offset, length or location.stored_length, path)
         finally:
             self._release(file)
 

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.index import View
@@ -16,7 +16,7 @@ from deltackpt.chunkstore.location import Location
 from deltackpt.chunkstore.pack_files import PackFiles
 from deltackpt.chunkstore.plain_cache import RecentPlains
 from deltackpt.chunkstore.plains import Borrow, Plains
-from deltackpt.chunkstore.record import BUNDLED_BELOW, RecordHead, check
+from deltackpt.chunkstore.record import BUNDLED_BELOW, HEAD_SIZE, RecordHead, check, plain_length
 from deltackpt.chunkstore.scratch import scratch
 from deltackpt.errors import CorruptError, NotFoundError
 from deltackpt.ids import ChunkId, PackId
@@ -33,7 +33,7 @@ class ChunkNotFoundError(NotFoundError):
     """No record of the store holds the chunk any more."""
 
 
-Locations = dict[ChunkId, Location]
+Locations = MutableMapping[ChunkId, Location]
 Lent = Mapping[ChunkId, memoryview]
 NOTHING_LENT: Lent = {}
 
@@ -79,19 +79,43 @@ class ChunkReader:
         return list(found.values())
 
     def bases(self, chunk: ChunkId, location: Location) -> tuple[ChunkId, ...]:
-        """All bases of the record that holds the chunk; a bundle's stand only in the record itself."""
+        """All bases of the record that holds the chunk; a bundle's stand only in the record itself.
+
+        Of a bundle whose file is missing only the chunk's own base is known.
+        """
         if location.base is None:
             return ()
         if location.members == 1:
             return (location.base,)
-        return self._record(chunk, location)[0].bases
+        try:
+            return self._record(chunk, location)[0].bases
+        except FileNotFoundError:
+            return (location.base,)
+
+    def share(self, chunk: ChunkId, location: Location) -> float:
+        """Bytes of its record that a chunk answers for: those that share one do so by their plain size."""
+        if location.members == 1:
+            return location.stored_length
+        try:
+            whole = plain_length(self._files.read(location, HEAD_SIZE), self._where(chunk, location))
+        except (CorruptError, FileNotFoundError):
+            return location.stored_length / location.members
+        return location.stored_length * location.plain_length / max(whole, 1)
 
     def read(self, chunk: ChunkId, known: Locations | None = None) -> memoryview:
         """The chunk's plain bytes, hashed."""
-        location = self._location(chunk, known or {})
-        out = memoryview(bytearray(location.plain_length))
+        known = {} if known is None else known
+        out = memoryview(bytearray(self._location(chunk, known).plain_length))
         self.read_into(chunk, out, known)
         return out
+
+    def can_read(self, chunk: ChunkId, known: Locations) -> bool:
+        """Whether the chunk's bytes can be had as they were committed; reads and hashes them to know."""
+        try:
+            self.read(chunk, known)
+        except (CorruptError, NotFoundError):
+            return False
+        return True
 
     def read_into(
         self, chunk: ChunkId, out: memoryview, known: Locations | None = None, lent: Lent = NOTHING_LENT
@@ -102,7 +126,7 @@ class ChunkReader:
         is a delta against, are damaged. ``out`` holds anything then.
         """
         try:
-            self._fill(chunk, out, known or {}, lent)
+            self._fill(chunk, out, {} if known is None else known, lent)
         except FileNotFoundError:
             # A gc may have moved the chunk to another pack since it was located.
             self._store.catch_up()

@@ -143,6 +143,14 @@ def parse_head(data: memoryview, where: str) -> RecordHead:
     return head
 
 
+def plain_length(head: bytes, where: str) -> int:
+    """Plain bytes of a record, from its first ``HEAD_SIZE`` bytes; nothing of it is checked but the magic."""
+    if len(head) < HEAD_SIZE or int.from_bytes(head[:4], "little") != MAGIC:
+        raise RecordCorruptError(f"{where}: no record begins here; run `deltackpt verify`")
+    found: int = _HEAD.unpack_from(head)[8]
+    return found
+
+
 def check(data: memoryview, where: str) -> tuple[RecordHead, memoryview]:
     """Head and payload of exactly the record in ``data``, checksum compared."""
     head = parse_head(data, where)

@@ -1,31 +1,90 @@
-"""A file that is given up when the disk is full, so that gc always has the room to say what it deletes."""
+"""Room set aside on the disk, given up when it is full, so that what deletes can always say so in the log.
+
+A disk may be out of bytes or out of names, so the reserve is a few files: giving them up frees some of both.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.errors import StorageError
-from deltackpt.fs.disk import Disk
+from deltackpt.fs.disk import Disk, DiskFullError, ReadOnlyError
 
-# Two log records and the pages of the index that they change.
-RESERVE_BYTES = 512 << 10
+T = TypeVar("T")
+
+DEFAULT_BYTES = 64 << 20
+# A small disk is not for the reserve.
+SHARE_OF_ROOM = 16
+# Enough for the records of a prune and a gc, for a pack of what the gc copies, and for the folder of that.
+FILES = 8
 
 
-def keep_reserve(disk: Disk, layout: Layout) -> None:
-    """Set the reserve aside, if there is room and it is not there yet."""
+def default_bytes(disk: Disk, layout: Layout) -> int:
+    """The reserve of a new store that was not told any other."""
+    return min(DEFAULT_BYTES, disk.free_bytes(layout.root) // SHARE_OF_ROOM)
+
+
+def keep_reserve(disk: Disk, layout: Layout, size: int) -> None:
+    """Set ``size`` bytes aside, or as many as there is room for, unless that was done already."""
+    shares = [(path, size * (at + 1) // FILES - size * at // FILES) for at, path in enumerate(_paths(layout))]
     with suppress(FileExistsError, StorageError):
-        fd = disk.create(layout.reserve)
-        try:
-            disk.allocate(fd, RESERVE_BYTES, layout.reserve)
-        except StorageError:
-            disk.unlink(layout.reserve)
-        finally:
-            disk.close(fd, layout.reserve)
+        missing = [(path, share) for path, share in shares if share and _held(disk, path) < share]
+        if missing:
+            disk.make_directory(layout.reserve)
+            for path, share in missing:
+                disk.unlink(path)
+                _set_aside(disk, path, min(share, disk.free_bytes(layout.root)))
+            disk.sync_directory(layout.reserve)
 
 
 def release_reserve(disk: Disk, layout: Layout) -> bool:
     """Give the reserve back to the disk; whether there was one."""
-    there = disk.exists(layout.reserve)
-    disk.unlink(layout.reserve)
-    return there
+    released = False
+    with suppress(ReadOnlyError):
+        for path in _paths(layout):
+            released |= disk.exists(path)
+            disk.unlink(path)
+    return released
+
+
+def reserve_held(disk: Disk, layout: Layout) -> int:
+    """Bytes that are set aside now."""
+    return sum(_held(disk, path) for path in _paths(layout))
+
+
+def despite_full_disk(disk: Disk, layout: Layout, size: int, action: Callable[[], T]) -> T:
+    """What ``action`` gives; on a full disk it is tried again without the reserve, which is set aside anew after it."""
+    try:
+        return action()
+    except DiskFullError:
+        if not release_reserve(disk, layout):
+            raise
+    try:
+        return action()
+    finally:
+        keep_reserve(disk, layout, size)
+
+
+def _paths(layout: Layout) -> list[str]:
+    return [os.path.join(layout.reserve, str(number)) for number in range(FILES)]
+
+
+def _held(disk: Disk, path: str) -> int:
+    try:
+        return disk.size(path)
+    except FileNotFoundError:
+        return 0
+
+
+def _set_aside(disk: Disk, path: str, size: int) -> None:
+    fd = disk.create(path)
+    try:
+        disk.allocate(fd, size, path)
+    except StorageError:
+        disk.unlink(path)
+    finally:
+        disk.close(fd, path)

@@ -12,10 +12,11 @@ from typing import Self
 
 from deltackpt.chunkstore.chunk_store import ChunkStore, Entries
 from deltackpt.chunkstore.index import View
+from deltackpt.chunkstore.location import Location, inline_record
 from deltackpt.chunkstore.log import UnknownOutcomeError
 from deltackpt.chunkstore.log_record import Annotation, CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
 from deltackpt.chunkstore.pack_writer import FinishedPack, PackWriter, Payload
-from deltackpt.chunkstore.reader import ChunkNotFoundError, ChunkReader
+from deltackpt.chunkstore.reader import ChunkNotFoundError, ChunkReader, Locations
 from deltackpt.chunkstore.record import MAX_RECORD_BYTES, RecordHead, seal
 from deltackpt.errors import LimitError, LockedError, StorageError
 from deltackpt.fs.disk import ReadOnlyError
@@ -55,7 +56,7 @@ class Transaction:
     """New records on their way into the store. A context manager: leaving it unpublished abandons them.
 
     Records up to ``inline_limit`` bytes in all travel inside the log record; beyond that they go to packs.
-    ``put`` and ``publish`` are for one thread; ``contains`` and ``refer`` may be called from any.
+    ``put`` and ``publish`` are for one thread; the others may be called from any.
     """
 
     def __init__(self, store: ChunkStore, reader: ChunkReader, inline_limit: int = INLINE_LIMIT) -> None:
@@ -71,6 +72,8 @@ class Transaction:
         self._new: dict[ChunkId, RecordHead] = {}
         self._bases: dict[ChunkId, int] = {}
         self._referred: set[ChunkId] = set()
+        self._missing: dict[PackId, bool] = {}
+        self._replaced: set[PackId] = set()
         self._finished: list[FinishedPack] | None = None
         self._maybe_published = False
 
@@ -90,6 +93,28 @@ class Transaction:
     def pending(self, chunk: ChunkId) -> RecordHead | None:
         """The record of this transaction that holds the chunk, if there is one."""
         return self._new.get(chunk)
+
+    def is_there(self, chunk: ChunkId, known: Locations) -> bool:
+        """Whether the store has the chunk, with the files of its whole chain."""
+        current: ChunkId | None = chunk
+        while current is not None:
+            place = known.get(current)
+            if place is None or self._is_missing(place.pack):
+                return False
+            current = place.base
+        return True
+
+    def replace(self, lost: Location) -> None:
+        """Another copy of a chunk that the store has lost comes with this transaction; it must be no delta.
+
+        The record must condemn :attr:`replaced`, for the new copy to be the one in use; the packs stay readable.
+        """
+        self._replaced.add(lost.pack)
+
+    @property
+    def replaced(self) -> frozenset[PackId]:
+        """Packs with chunks that this transaction brings again."""
+        return frozenset(self._replaced)
 
     def refer(self, chunks: Iterable[ChunkId]) -> None:
         """Rely on chunks that the store has already; publishing checks that they are still there."""
@@ -203,7 +228,7 @@ class Transaction:
             return set()
         try:
             places = self._reader.dependencies(view, self._referred.difference(self._new))
-        except (ChunkNotFoundError, FileNotFoundError):
+        except ChunkNotFoundError:
             raise StaleTransactionError("a chunk that this transaction relies on is gone") from None
         return {place.pack for place in places if place.pack in condemned}
 
@@ -220,6 +245,14 @@ class Transaction:
             except FileNotFoundError:
                 raise StaleTransactionError("a gc swept a pack of this transaction while it grew") from None
         return self._finished
+
+    def _is_missing(self, pack: PackId) -> bool:
+        missing = self._missing.get(pack)
+        if missing is None:
+            in_log = inline_record(pack) is not None
+            missing = not in_log and not self._store.disk.exists(self._store.layout.pack(pack))
+            self._missing[pack] = missing
+        return missing
 
     def _move_to_pack(self) -> None:
         self._writer = PackWriter(self._store.disk, self._store.layout)

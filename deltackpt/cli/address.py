@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ class Address:
 
 
 class AddressType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click alone
-    """An argument that names a commit; completes branch and tag names of the store that the command would use."""
+    """An argument that names a commit; completes names of the store that it names, or that the command would use."""
 
     name = "REF"
 
@@ -45,13 +46,25 @@ class AddressType(click.ParamType):  # type: ignore[type-arg]  # generic in newe
         return value if isinstance(value, Address) else Address.parse(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        names: list[str] = [DEFAULT_REF]
-        with contextlib.suppress(DeltackptError, OSError), open_store(ctx.ensure_object(Settings)) as store:
-            names += [*store.branches(), *store.tags()]
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        named, mark, _ = incomplete.rpartition("#")
+        address = Address(DEFAULT_REF, named) if named else None
+        names = [DEFAULT_REF, *asked(ctx, lambda store: [*store.branches(), *store.tags()], address)]
+        return starting([named + mark + name for name in names], incomplete)
 
 
 REF = AddressType()
+
+
+def asked(ctx: click.Context, question: Callable[[Store], list[str]], address: Address | None = None) -> list[str]:
+    """What the store that a command would use answers, for completion: nothing where there is none."""
+    with contextlib.suppress(DeltackptError, OSError), open_store(ctx.ensure_object(Settings), address) as store:
+        return question(store)
+    return []
+
+
+def starting(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """The candidates among ``names``."""
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def open_store(settings: Settings, *addresses: Address | None) -> Store:
@@ -59,21 +72,40 @@ def open_store(settings: Settings, *addresses: Address | None) -> Store:
 
     InvalidInputError when they name different ones.
     """
+    return _opened(settings, store_folder(settings, *addresses))
+
+
+@contextlib.contextmanager
+def open_stores(settings: Settings, old: Address, new: Address) -> Iterator[tuple[Store, Store]]:
+    """The stores of two refs, which may be one; ``--store`` speaks for a ref that names none."""
+    folders = [_folder_of(settings, address) for address in (old, new)]
+    with _opened(settings, folders[0]) as store:
+        if os.path.realpath(folders[0]) == os.path.realpath(folders[1]):
+            yield store, store
+            return
+        with _opened(settings, folders[1]) as other:
+            yield store, other
+
+
+def _opened(settings: Settings, folder: str) -> Store:
     from deltackpt.cli.progress import index_progress
     from deltackpt.store import Store
 
-    return Store(store_folder(settings, *addresses), progress=index_progress(settings))
+    return Store(folder, progress=index_progress(settings))
 
 
 def store_folder(settings: Settings, *addresses: Address | None) -> str:
-    """The folder of that store."""
-    given = [address for address in addresses if address is not None]
-    named = [address.store for address in given if address.store is not None]
-    # --store speaks for the refs that name no store, and for a command without refs.
-    if settings.store is not None and (not given or len(named) < len(given)):
-        named.append(settings.store)
-    named = [named_store(path) for path in named]
-    if len({os.path.realpath(path) for path in named}) > 1:
-        listed = " and ".join(sorted({repr(path) for path in named}))
-        raise InvalidInputError(f"one command works on one store, not on {listed}")
-    return named[0] if named else default_store()
+    """The folder of the one store that a command works on."""
+    folders = [_folder_of(settings, address) for address in addresses if address is not None]
+    if settings.store is not None or not folders:
+        folders.append(_folder_of(settings, None))
+    if len({os.path.realpath(path) for path in folders}) > 1:
+        listed = " and ".join(sorted({repr(path) for path in folders}))
+        raise InvalidInputError(f"this command works on one store, not on {listed}")
+    return folders[0]
+
+
+def _folder_of(settings: Settings, address: Address | None) -> str:
+    """The store that a ref names; for one that names none, ``--store``, or the store that is found."""
+    told = address.store if address is not None and address.store is not None else settings.store
+    return named_store(told) if told is not None else default_store()

@@ -28,7 +28,9 @@ def _plain(value: Any) -> Any:
             return {str(key): _plain(item) for key, item in value.items()}
         case list() | tuple():
             return [_plain(item) for item in value]
-    return repr(value)
+    # Numbers of NumPy; the others have no word in JSON.
+    plain = value.item() if hasattr(value, "dtype") and hasattr(value, "item") else None
+    return repr(value) if plain is None else _plain(plain)
 
 
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}

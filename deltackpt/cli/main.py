@@ -28,6 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are one line on stderr."""
     settings = Settings()
+    if sys.stderr is None:
+        # Somebody closed it; what would be said there is lost, and the program goes on.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    if sys.stdout is None:
+        return _complain(StorageError("standard output is closed; redirect it to a file, or to /dev/null"))
     try:
         # A name that the terminal cannot show must not end the program.
         for stream in (sys.stdout, sys.stderr):

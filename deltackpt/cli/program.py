@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from deltackpt.cli.settings import shared_options
+from deltackpt.errors import InvalidInputError
 
 COMMANDS = (
     "init",
@@ -27,6 +28,7 @@ COMMANDS = (
     "undo",
     "gc",
     "verify",
+    "doctor",
     "demo",
     "completion",
     "help",
@@ -63,12 +65,21 @@ def _print_version(context: click.Context, parameter: click.Parameter, wanted: b
         context.exit()
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+)
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Say which.")
 @shared_options
-def program() -> None:
+@click.pass_context
+def program(context: click.Context) -> None:
     """A store for training checkpoints that works like git.
 
     Wherever a command takes REF: a branch, a tag, a commit id or the beginning of one, latest, step:1000,
     min:val_loss, max:accuracy, dev@step:1000, any of these with ~3 for the third parent, and STORE#REF.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(InvalidInputError.exit_code)

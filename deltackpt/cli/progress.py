@@ -93,8 +93,10 @@ class Bar:
             TransferSpeedColumn,
         )
 
+        from deltackpt.cli.rate_column import RateColumn
+
         if self._unit is not None:
-            return [MofNCompleteColumn(), TextColumn(self._unit), TimeRemainingColumn()]
+            return [MofNCompleteColumn(), TextColumn(self._unit), RateColumn(self._unit), TimeRemainingColumn()]
         if self._total is None:
             return [TimeElapsedColumn()]
         return [DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]

@@ -10,53 +10,45 @@ A gc that took away something relied on in between sends us back to 2; the bytes
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+import msgspec
 
 from deltackpt.chunkstore.encoder import ChunkEncoder
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.ingest import Ingest
-from deltackpt.chunkstore.log_record import RefMove
+from deltackpt.chunkstore.log_record import LogRecord, RefMove
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.codec.encode import DEFAULT_BUDGET
 from deltackpt.commit.content import Content
+from deltackpt.commit.health import Found, Health, diagnose
 from deltackpt.commit.parts import TensorWriter, WrittenPart, write_objects
-from deltackpt.commit.request import CommitRequest, plain_config
-from deltackpt.errors import ConflictError, InvalidInputError, LockedError, StorageError
+from deltackpt.commit.request import CommitRequest
+from deltackpt.commit.room import check_room
+from deltackpt.commit.start import BranchMovedError, Start, begin, check_names, check_step
+from deltackpt.errors import ConflictError, CorruptError, LockedError, NotFoundError, StorageError
 from deltackpt.history.commits import Commit, History
 from deltackpt.history.manifest import StoredTensor
 from deltackpt.history.objects import CommitObject, encode, encode_free_form
 from deltackpt.history.provenance import environment
 from deltackpt.history.refs import MAX_NAME_BYTES, Branch, Tag
 from deltackpt.history.repository import Repository
-from deltackpt.history.resolve import resolve
-from deltackpt.ids import ChunkId, CommitId
-from deltackpt.tensor.finite import Finiteness
+from deltackpt.ids import ChunkId, CommitId, PackId
 
 _MAX_RESTARTS = 10
-MAX_NONFINITE_NAMES = 1000
+_log = logging.getLogger("deltackpt")
 
 
-class BranchMovedError(ConflictError):
-    """Another writer came first to the branch. ``theirs`` is its head now; ``ours``, if made, was not published."""
+class _OvertakenError(Exception):
+    """Another writer was first, and the caller wants to go on top of what it published."""
 
-    def __init__(self, message: str, ours: CommitId | None, theirs: CommitId | None) -> None:
-        super().__init__(message)
-        self.ours = ours
-        self.theirs = theirs
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """Where the commit begins: the head its branch had, and its parent."""
-
-    head: CommitId | None
-    parent: Commit | None
-
-    @property
-    def rewinds(self) -> bool:
-        """Whether the caller leaves the head behind for a line of its own."""
-        return self.head is not None and (self.parent is None or self.parent.id != self.head)
+    def __init__(self, start: Start) -> None:
+        super().__init__()
+        self.start = start
 
 
 def commit(repository: Repository, content: Content, request: CommitRequest) -> Commit:
@@ -66,8 +58,7 @@ def commit(repository: Repository, content: Content, request: CommitRequest) -> 
     "rebase"); InvalidInputError when the step does not fit; StorageError when the disk refuses. The
     store is as before then.
     """
-    start = repository.look(lambda history: _start(history, request))
-    _check_step(request, start)
+    start = repository.look(lambda history: begin(history, request))
     for _ in range(_MAX_RESTARTS):
         try:
             return _attempt(repository, content, request, start)
@@ -76,74 +67,39 @@ def commit(repository: Repository, content: Content, request: CommitRequest) -> 
     raise LockedError(f"gave up after gc overtook this commit {_MAX_RESTARTS} times; run gc less often")
 
 
-def _start(history: History, request: CommitRequest) -> _Start:
-    head = history.view.ref(Branch(request.branch).key)
-    _check_names(history, request)
-    _check_expected(request, head)
-    if request.parent is None:
-        return _Start(head, history.commit(head) if head is not None else None)
-    if isinstance(request.parent, Commit):
-        return _Start(head, history.commit(request.parent.id))
-    return _Start(head, resolve(history, request.parent))
-
-
-def _check_names(history: History, request: CommitRequest) -> None:
-    """Tags must be new, and no name may stand for both a branch and a tag."""
-    refs = history.view.refs()
-    for tag in request.tags:
-        if Tag(tag).key in refs:
-            raise InvalidInputError(
-                f"tag {tag!r} exists already; move it with `deltackpt tag --force`, or choose another name"
-            )
-        if tag == request.branch or Branch(tag).key in refs:
-            raise InvalidInputError(f"tag {tag!r}: a branch has that name already; choose another name")
-    if Tag(request.branch).key in refs:
-        raise InvalidInputError(f"branch {request.branch!r}: a tag has that name already; choose another name")
-
-
-def _check_expected(request: CommitRequest, head: CommitId | None) -> None:
-    if request.expected is None or request.expected.head == head:
-        return
-    left = request.expected.head.short if request.expected.head is not None else "nowhere"
-    now = head.short if head is not None else "nowhere"
-    raise BranchMovedError(
-        f"{Branch(request.branch)} stands at {now} and was left at {left}: somebody else writes it, too", None, head
-    )
-
-
-def _check_step(request: CommitRequest, start: _Start) -> None:
-    """A line's steps only grow: the caller who goes back says so with ``parent``. A new branch may count anew."""
-    parent = start.parent
-    if request.step is None or parent is None or parent.step is None or request.step > parent.step:
-        return
-    if start.head is None:
-        return
-    raise InvalidInputError(
-        f"step {request.step} is not after step {parent.step}, where {Branch(request.branch)} stands"
-        f" ({parent.id.short}); to rewind, name an older commit with parent="
-    )
-
-
-def _attempt(repository: Repository, content: Content, request: CommitRequest, start: _Start) -> Commit:
+def _attempt(repository: Repository, content: Content, request: CommitRequest, start: Start) -> Commit:
     encoder = ChunkEncoder(repository.reader, repository.options.chain_budget or DEFAULT_BUDGET)
     repository.reader.cache.begin()
-    with (
-        Transaction(repository.chunks, repository.reader) as transaction,
-        Ingest(transaction, repository.reader, encoder, repository.executor, repository.ahead) as ingest,
-    ):
+    reader = repository.reader
+    with ExitStack() as stack:
+        transaction = stack.enter_context(Transaction(repository.chunks, reader))
+        # After the transaction has begun, or a gc could take what is found here and nobody would notice.
         bases = _parent_tensors(repository, start.parent)
+        known = reader.locate(chunk for tensor in (bases or {}).values() for chunk in tensor.chunks)
+        ingest = Ingest(transaction, reader, encoder, repository.executor, repository.ahead, known)
+        stack.enter_context(ingest)
+        if bases is None:
+            ingest.doubt()
+            bases = {}
+        check_room(repository, content, bases, encoder)
         parts = TensorWriter(ingest, bases, repository.chunks.facts.chunk_bytes).write(content.parts)
         ingest.finish()
-        draft = _describe(ingest, parts, request, start)
+        found = {t.layout.name: t.ingested.finiteness for part in parts for t in part.tensors}
+        health = diagnose(repository, start.parent, _finiteness(bases), found)
+        draft = _describe(ingest, parts, request, start.parent, health)
         ingest.finish()
-        published = _publish(repository, transaction, draft, request, start)
+        published = _publish(repository, transaction, draft, request, start, found)
+    if encoder.lost:
+        _log.warning(
+            "%d chunks of older commits cannot be read and gave no help; run `deltackpt verify`", len(encoder.lost)
+        )
     for entry, part in zip(draft.parts, parts, strict=True):
         repository.manifests.remember(entry.id, part.stored)
     return published
 
 
-def _parent_tensors(repository: Repository, parent: Commit | None) -> dict[str, StoredTensor]:
-    """The parent's tensors by name, of the parts that it has now.
+def _parent_tensors(repository: Repository, parent: Commit | None) -> dict[str, StoredTensor] | None:
+    """The parent's tensors by name, of the parts that it has now; None, with a warning, when they are damaged or lost.
 
     A transaction notices what a gc takes away after it began; what went before that is left out here.
     NotFoundError when it is the parent itself.
@@ -151,87 +107,112 @@ def _parent_tensors(repository: Repository, parent: Commit | None) -> dict[str, 
     if parent is None:
         return {}
     present = repository.look(lambda history: history.commit(parent.id)).parts
-    parts = (repository.manifests.part(part.id) for part in present)
+    try:
+        parts = [repository.manifests.part(part.id) for part in present]
+    except (CorruptError, NotFoundError) as error:
+        _log.warning("commit %s is damaged (%s), so nothing of it helps to store the next one", parent.id.short, error)
+        return None
     return {tensor.name: tensor for part in parts for tensor in part.tensors}
 
 
-def _describe(ingest: Ingest, parts: list[WrittenPart], request: CommitRequest, start: _Start) -> CommitObject:
-    tensors = [tensor for part in parts for tensor in part.tensors]
-    became = [tensor.layout.name for tensor in tensors if tensor.became_nonfinite]
-    was_ill = start.parent is not None and not start.parent.healthy
-    ill = bool(became) or (was_ill and any(t.ingested.finiteness is Finiteness.NAN for t in tensors))
+def _finiteness(tensors: dict[str, StoredTensor]) -> Found:
+    return {name: tensor.finiteness for name, tensor in tensors.items()}
+
+
+def _describe(
+    ingest: Ingest, parts: Sequence[WrittenPart], request: CommitRequest, parent: Commit | None, health: Health
+) -> CommitObject:
     return CommitObject(
-        parents=(start.parent.id,) if start.parent is not None else (),
+        parents=(parent.id,) if parent is not None else (),
         branch=request.branch,
         step=request.step,
         time_ns=time.time_ns(),
         metrics=dict(request.metrics),
         message=request.message,
         parts=tuple(write_objects(ingest, part) for part in parts),
-        nonfinite=tuple(became[:MAX_NONFINITE_NAMES]),
-        healthy=not ill,
+        nonfinite=health.fallen,
+        healthy=health.healthy,
         environment=ingest.object(encode(environment())),
-        config=_free_form(ingest, plain_config(request.config)),
+        config=_free_form(ingest, request.config),
         meta=_free_form(ingest, request.meta),
     )
 
 
 def _free_form(ingest: Ingest, value: object) -> bytes:
-    if value is None:
-        return b""
-    try:
-        return ingest.object(encode_free_form(value))
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise InvalidInputError(f"config and meta hold plain data only: {error}") from None
+    return b"" if value is None else ingest.object(encode_free_form(value))
 
 
 def _publish(
-    repository: Repository, transaction: Transaction, draft: CommitObject, request: CommitRequest, start: _Start
+    repository: Repository,
+    transaction: Transaction,
+    draft: CommitObject,
+    request: CommitRequest,
+    start: Start,
+    found: Found,
 ) -> Commit:
+    """Publish the draft where the branch stands; again on top of a head that another writer put there, if asked to."""
+    while True:
+        try:
+            record = _record(repository, transaction, draft, request, start)
+        except _OvertakenError as overtaken:
+            start = overtaken.start
+            draft = _on_top(repository, draft, start.parent, found)
+        else:
+            return repository.resolve(CommitId(ChunkId.of(record.commits[0].data)))
+
+
+def _record(
+    repository: Repository, transaction: Transaction, draft: CommitObject, request: CommitRequest, start: Start
+) -> LogRecord:
+    decide = partial(_decide, draft=draft, request=request, start=start, replaced=transaction.replaced)
     try:
-        record = transaction.publish(lambda view: _decide(repository.history(view), draft, request, start))
+        return transaction.publish(lambda view: decide(repository.history(view)))
     except ConflictError:
         # Published without a commit, the chunks are found by the retry, which then costs next to nothing.
         with contextlib.suppress(StaleTransactionError, StorageError):
             transaction.publish(lambda view: Decision("keep"))
         raise
-    identity = CommitId(ChunkId.of(record.commits[0].data))
-    return repository.look(lambda history: history.commit(identity))
 
 
-def _decide(history: History, draft: CommitObject, request: CommitRequest, start: _Start) -> Decision:
+def _on_top(repository: Repository, draft: CommitObject, parent: Commit | None, found: Found) -> CommitObject:
+    """The draft with another parent, and what that says about its health."""
+    assert parent is not None
+    health = diagnose(repository, parent, _finiteness(_parent_tensors(repository, parent) or {}), found)
+    return msgspec.structs.replace(draft, parents=(parent.id,), nonfinite=health.fallen, healthy=health.healthy)
+
+
+def _decide(
+    history: History, draft: CommitObject, request: CommitRequest, start: Start, replaced: Collection[PackId]
+) -> Decision:
     branch = Branch(request.branch)
     head = history.view.ref(branch.key)
-    _check_names(history, request)
-    if head != start.head:
-        draft = _rebased(history, draft, request, start, head)
+    check_names(history, request)
     data = encode(draft)
     identity = CommitId(ChunkId.of(data))
+    if head != start.head:
+        raise _moved(history, request, head, identity)
     moves = [RefMove(branch.key, head, identity)]
     moves += [RefMove(Tag(tag).key, None, identity) for tag in request.tags]
-    if start.rewinds and head == start.head and head is not None:
+    if start.rewinds and head is not None:
         moves += _keep_abandoned(history.view, branch, head)
-    return Decision("commit", tuple(moves), (data,))
+    condemned = sorted(pack for pack in replaced if history.view.pack(pack) is not None)
+    return Decision("commit", tuple(moves), (data,), tuple(condemned))
 
 
-def _rebased(
-    history: History, draft: CommitObject, request: CommitRequest, start: _Start, head: CommitId | None
-) -> CommitObject:
-    """The draft on top of the head that another writer published; BranchMovedError unless the caller asked for it."""
-    ours = CommitId(ChunkId.of(encode(draft)))
-    if request.on_conflict != "rebase" or start.rewinds or head is None:
-        theirs = head or ours
-        now = f"now stands at {head.short}" if head is not None else "was deleted meanwhile"
-        raise BranchMovedError(
-            f"{Branch(request.branch)} {now}, so our commit {ours.short} was not published;"
-            " its data is kept: commit again, or pass on_conflict='rebase'",
-            ours,
-            theirs,
-        )
-    parent = history.commit(head)
-    _check_step(request, _Start(head, parent))
-    return CommitObject(
-        **{name: getattr(draft, name) for name in draft.__struct_fields__ if name != "parents"}, parents=(parent.id,)
+def _moved(
+    history: History, request: CommitRequest, head: CommitId | None, ours: CommitId
+) -> _OvertakenError | BranchMovedError:
+    """What to raise when the branch stands at another ``head`` than it did. A parent that was named is not replaced."""
+    if request.on_conflict == "rebase" and request.parent is None and head is not None:
+        onto = Start(head, history.commit(head))
+        check_step(history, request, onto)
+        return _OvertakenError(onto)
+    now = f"now stands at {head.short}" if head is not None else "was deleted meanwhile"
+    return BranchMovedError(
+        f"{Branch(request.branch)} {now}, so our commit {ours.short} was not published;"
+        " its data is kept: commit again, or pass on_conflict='rebase'",
+        ours,
+        head or ours,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from math import prod
 
-from deltackpt.chunking.grid import grid_for
+from deltackpt.chunking.grid import Grid, grid_for
 from deltackpt.chunkstore.ingest import Ingest, IngestedTensor, Wide
 from deltackpt.commit.casts import find_casts
 from deltackpt.commit.content import ContentPart
@@ -21,7 +21,9 @@ from deltackpt.history.objects import (
     TensorLayout,
     encode,
 )
+from deltackpt.ids import ChunkId
 from deltackpt.skeleton.capture import CapturedTensor
+from deltackpt.tensor.dtype import DType
 from deltackpt.tensor.finite import Finiteness, finiteness
 
 GROUP_TENSORS = 64
@@ -35,18 +37,11 @@ class WrittenTensor:
     layout: TensorLayout
     ingested: IngestedTensor
     inline: bytes | None
-    before: Finiteness | None
 
     @property
     def stored(self) -> StoredTensor:
         """The tensor as a reader will find it, once everything is taken in."""
         return StoredTensor(self.layout, tuple(self.ingested.chunks), self.inline, self.ingested.finiteness)
-
-    @property
-    def became_nonfinite(self) -> bool:
-        """Worse than in the parent. A tensor born with +inf is normal (range observers are), born with NaN is not."""
-        born = Finiteness.INFINITE if self.before is None else self.before
-        return self.ingested.finiteness > born
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +90,24 @@ class TensorWriter:
         source = tensor.source
         before = self.parent.get(tensor.name)
         nbytes = source.dtype.itemsize * prod(source.shape)
-        known = before.finiteness if before is not None else None
         if nbytes <= INLINE_BYTES:
             plain = bytes(source.read(0, nbytes))
             source.release()
             layout = TensorLayout(tensor.name, source.dtype.name, source.shape, 0, 0)
-            return WrittenTensor(layout, IngestedTensor([], finiteness(memoryview(plain), source.dtype)), plain, known)
+            return WrittenTensor(layout, IngestedTensor([], finiteness(memoryview(plain), source.dtype)), plain)
         grid = grid_for(source.dtype.itemsize, source.shape, self.chunk_bytes)
         layout = TensorLayout(tensor.name, source.dtype.name, source.shape, grid.period, grid.piece)
-        same_grid = before is not None and before.layout.dtype == layout.dtype and not before.layout.inline
-        hints = before.chunks if before is not None and same_grid and before.layout.grid == grid else ()
-        ingested = self.ingest.tensor(source, nbytes, grid, hints, wide, suspect=bool(known))
-        return WrittenTensor(layout, ingested, None, known)
+        suspect = before is not None and before.finiteness is not Finiteness.FINITE
+        hints = hints_from(before, source.dtype, grid)
+        ingested = self.ingest.tensor(source, nbytes, grid, hints, wide, suspect=suspect)
+        return WrittenTensor(layout, ingested, None)
+
+
+def hints_from(before: StoredTensor | None, dtype: DType, grid: Grid) -> tuple[ChunkId, ...]:
+    """The parent's chunks at the same places as a tensor's; none where its values or its cuts are others."""
+    if before is None or before.layout.inline or before.layout.dtype != dtype.name or before.layout.grid != grid:
+        return ()
+    return before.chunks
 
 
 def write_objects(ingest: Ingest, part: WrittenPart) -> PartEntry:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,8 +22,9 @@ from deltackpt.errors import StorageError
 Buffer = bytes | bytearray | memoryview
 
 _MAX_IOVEC = 512
-_FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FILLED = 1 << 20
+_NOT_KNOWN_HERE = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY}
 
 
 class DiskFullError(StorageError):
@@ -35,18 +37,35 @@ class ReadOnlyError(StorageError):
 
 @contextmanager
 def storage_errors(doing: str, path: str) -> Iterator[None]:
-    """Turn an ``OSError`` of the block into a typed, one-line error that names the file."""
+    """Turn an ``OSError`` of a block that changes files into a typed, one-line error that names the file."""
     try:
         yield
     except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
-        reason = f"{doing} {path!r} failed: {os.strerror(error.errno) if error.errno else error}"
+        reason = _reason(doing, path, error)
         if error.errno in _NO_ROOM:
             raise DiskFullError(f"{reason}; nothing was published; free some room and try again") from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise ReadOnlyError(f"{reason}; reading the store still works") from error
         raise StorageError(f"{reason}; the store is as it was before") from error
+
+
+@contextmanager
+def reading_errors(doing: str, path: str) -> Iterator[None]:
+    """The same for a block that reads."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        denied = error.errno in (errno.EACCES, errno.EPERM)
+        advice = "look at its owner and permissions" if denied else "check that disk"
+        raise StorageError(f"{_reason(doing, path, error)}; {advice}") from error
+
+
+def _reason(doing: str, path: str, error: OSError) -> str:
+    return f"{doing} {path!r} failed: {os.strerror(error.errno) if error.errno else error}"
 
 
 class Disk:
@@ -73,19 +92,16 @@ class Disk:
                 views[0] = views[0][written:]
 
     def allocate(self, fd: int, size: int, path: str) -> None:
-        """Set ``size`` bytes aside for the file, so that a disk too full for it says so now."""
+        """Set ``size`` bytes aside for a new file, so that a disk too full for it says so now."""
         if size:
             with storage_errors("reserving room for", path):
-                os.posix_fallocate(fd, 0, size)
+                (getattr(os, "posix_fallocate", None) or _set_aside)(fd, 0, size)
 
     def sync(self, fd: int, path: str) -> None:
         """Make the file's bytes durable. After a failure the file must never be used or synced again."""
         with storage_errors("syncing", path):
-            if _FULL_SYNC is None:
+            if not _sync_drive(fd):
                 os.fsync(fd)
-            else:
-                # macOS's fsync leaves the bytes in the drive's cache.
-                fcntl.fcntl(fd, _FULL_SYNC)
 
     def close(self, fd: int, path: str) -> None:
         with storage_errors("closing", path):
@@ -93,7 +109,7 @@ class Disk:
 
     def sync_directory(self, path: str) -> None:
         """Make the names in a directory durable: creations, renames, links and removals so far."""
-        with storage_errors("opening directory", path):
+        with reading_errors("opening directory", path):
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self.sync(fd, path)
@@ -136,19 +152,30 @@ class Disk:
 
     def open(self, path: str) -> int:
         """Open for reading with :meth:`read_at`."""
-        with storage_errors("opening", path):
+        with reading_errors("opening", path):
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def size(self, path: str) -> int:
-        with storage_errors("looking at", path):
+        with reading_errors("looking at", path):
             return os.stat(path).st_size
+
+    def free_bytes(self, path: str, *, at_most: bool = False) -> int:
+        """Room on the disk of ``path`` that is there for everybody; without end where nobody knows.
+
+        ``at_most`` counts what may be kept back for the superuser, too, if this process is one.
+        """
+        with storage_errors("looking at the room on", path):
+            found = os.statvfs(path)
+        if not found.f_blocks:
+            return sys.maxsize
+        return found.f_frsize * (found.f_bfree if at_most and not os.geteuid() else found.f_bavail)
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
 
     def names(self, path: str) -> list[str]:
         """Names in a directory, sorted; a directory that is not there has none."""
-        with storage_errors("listing", path):
+        with reading_errors("listing", path):
             try:
                 return sorted(os.listdir(path))
             except FileNotFoundError:
@@ -156,7 +183,7 @@ class Disk:
 
     def read_at(self, fd: int, offset: int, length: int, path: str) -> bytes:
         """Exactly ``length`` bytes, or fewer where the file ends before."""
-        with storage_errors("reading", path):
+        with reading_errors("reading", path):
             data = os.pread(fd, length, offset)
             if len(data) == length or not data:
                 return data
@@ -177,3 +204,31 @@ class Disk:
             return self.read_at(fd, 0, size, path)
         finally:
             os.close(fd)
+
+
+def _sync_drive(fd: int) -> bool:
+    """Sync by way of macOS's own call: its ``fsync`` leaves the bytes in the drive's cache.
+
+    False where the system has no such call, or the file system refuses it, as some shares do.
+    """
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is None:
+        return False
+    try:
+        fcntl.fcntl(fd, full_sync)
+    except OSError as error:
+        if error.errno not in _NOT_KNOWN_HERE:
+            raise
+        return False
+    return True
+
+
+def _set_aside(fd: int, offset: int, size: int) -> None:
+    """What ``posix_fallocate`` does, where it is missing: a little is filled, more is compared with what is free."""
+    if size <= _FILLED:
+        os.pwrite(fd, bytes(size), offset)
+        return
+    room = os.fstatvfs(fd)
+    if room.f_bavail * room.f_frsize < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.ftruncate(fd, offset + size)

@@ -14,19 +14,28 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deltackpt.fs.disk import storage_errors
+from deltackpt.errors import StorageError
+from deltackpt.fs.disk import reading_errors
 
 # How many seconds the readers of one process may hold the lock between them, and then leave it to others.
 LONGEST_HOLD = 0.05
 PAUSE = 0.001
+_CLOSED = -1
+
+
+class LockFolderMissingError(StorageError):
+    """The folder of the lock's folder is not there any more."""
 
 
 class FileLock:
-    """Many readers or one writer, over the file at ``path`` (created, with its folder, when it can be)."""
+    """Many readers or one writer, over the file at ``path`` (created, with its folder, when it can be).
+
+    The file is opened on first use, and again after :meth:`close`.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._fd = _open(path)
+        self._fd = _CLOSED
         self._state = threading.Condition()
         self._readers = 0
         self._since = 0.0
@@ -51,7 +60,7 @@ class FileLock:
             with self._state:
                 self._readers -= 1
                 if not self._readers:
-                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+                    self._unlock()
                     self._state.notify_all()
 
     def _wait_as_reader(self) -> None:
@@ -84,7 +93,7 @@ class FileLock:
             self._flock(fcntl.LOCK_EX)
             yield
         finally:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self._unlock()
             with self._state:
                 self._writing = False
                 self._state.notify_all()
@@ -108,21 +117,45 @@ class FileLock:
     def _flock(self, mode: int) -> None:
         """Lock the file that stands at the path now: when somebody deleted it, others lock a new one."""
         while True:
+            if self._fd == _CLOSED:
+                self._fd = _open(self._path)
             fcntl.flock(self._fd, mode)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(self._fd), os.stat(self._path)):
                     return
-            stale, self._fd = self._fd, _open(self._path)
-            os.close(stale)
+            self.close()
+
+    def _unlock(self) -> None:
+        # The file could not even be opened when taking the lock failed.
+        if self._fd != _CLOSED:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    @contextmanager
+    def idle(self) -> Iterator[bool]:
+        """Whether no thread of this process holds the lock or waits to write; none takes it while the block runs."""
+        with self._state:
+            yield not (self._readers or self._writing or self._writers_waiting)
 
     def close(self) -> None:
-        os.close(self._fd)
+        """Give the descriptor back; only while no thread of this process holds the lock."""
+        if self._fd != _CLOSED:
+            os.close(self._fd)
+            self._fd = _CLOSED
 
 
 def _open(path: str) -> int:
-    with storage_errors("opening", path):
+    folder = os.path.dirname(path)
+    try:
+        with reading_errors("opening", path), contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        return _open_within(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise LockFolderMissingError(f"folder {folder!r} cannot be made: what it was in is gone") from None
+
+
+def _open_within(path: str) -> int:
+    with reading_errors("opening", path):
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
             if not os.path.exists(path):

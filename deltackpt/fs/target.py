@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from deltackpt.errors import InvalidInputError
+from deltackpt.errors import InvalidInputError, StorageError
 from deltackpt.fs.disk import Buffer, Disk, storage_errors
 from deltackpt.fs.writeback import Writeback
+
+_STEM_BYTES = 100
 
 
 class TargetExistsError(InvalidInputError):
@@ -32,7 +34,9 @@ class TargetFile:
         check_target(path, force=force)
         folder, name = os.path.split(os.path.abspath(path))
         self._folder = folder
-        self._staged = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}.tmp")
+        # A name has 255 bytes at most.
+        stem = name.encode("utf-8", "ignore")[:_STEM_BYTES].decode("utf-8", "ignore")
+        self._staged = os.path.join(folder, f".{stem}.{os.urandom(6).hex()}.tmp")
         self._fd = self._create(size)
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="deltackpt-sync")
         self._writeback = Writeback(disk, self._fd, path, self._syncer)
@@ -41,7 +45,12 @@ class TargetFile:
         try:
             fd = self._disk.create(self._staged)
         except FileNotFoundError:
-            raise InvalidInputError(f"cannot write {self._path!r}: folder {self._folder!r} does not exist") from None
+            reason = "takes no files" if os.path.isdir(self._folder) else "does not exist"
+            raise InvalidInputError(f"cannot write {self._path!r}: folder {self._folder!r} {reason}") from None
+        except StorageError as error:
+            cause = error.__cause__
+            why = cause.strerror if isinstance(cause, OSError) else error
+            raise type(error)(f"cannot write {self._path!r}: {why}; choose another target") from error
         try:
             # A disk too full for the file says so now, before hours of work.
             self._disk.allocate(fd, size, self._path)
@@ -106,7 +115,11 @@ class TargetFile:
 
 
 def check_target(path: str, *, force: bool) -> None:
-    """TargetExistsError unless a file may be written at ``path``."""
+    """TargetExistsError unless a file may be written at ``path``; InvalidInputError when that names no file."""
+    if "\0" in path:
+        raise InvalidInputError(f"cannot write {path!r}: a path cannot hold a NUL character")
+    if not os.path.basename(path):
+        raise InvalidInputError(f"cannot write {path!r}: that names a folder; add the name of a file")
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

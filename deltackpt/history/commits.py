@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import msgspec
@@ -12,15 +12,10 @@ import msgspec
 from deltackpt.chunkstore.index import CommitRow, View
 from deltackpt.errors import NotFoundError
 from deltackpt.history.objects import CommitObject, PartEntry, decode
+from deltackpt.history.roles import holds
 from deltackpt.ids import CommitId
 
 ObjectLoader = Callable[[bytes], bytes]
-
-FULL = "full"
-WEIGHTS = "weights-only"
-PARTIAL = "partial"
-_NO_MODEL = ("optim", "sched", "lr_sched", "rng", "scaler", "grad_scaler")
-
 
 NOTHING_DELETED: Mapping[str | None, bool] = {}
 NOTHING_ANNOTATED: Mapping[str, float] = {}
@@ -59,13 +54,17 @@ class Commit:
     _object: CommitObject = field(repr=False)
     _load: ObjectLoader = field(repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy in another process has no store to ask, so it takes along what would be asked for.
+        beside = (self._object.environment, self._object.config, self._object.meta)
+        kept = {identity: self._load(identity) for identity in beside if identity}
+        told = [getattr(self, each.name) for each in fields(self) if each.name != "_load"]
+        return Commit, (*told, kept.__getitem__)
+
     @property
     def holds(self) -> str:
         """``full`` (a model and an optimizer), ``weights-only`` (no optimizer), or ``partial`` (no model)."""
-        names = [part.name.lower() for part in self.parts if part.tensors]
-        if all(name.startswith(_NO_MODEL) for name in names):
-            return PARTIAL
-        return FULL if any(name.startswith("optim") for name in names) else WEIGHTS
+        return holds(self.parts)
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -81,6 +80,12 @@ class Commit:
     def meta(self) -> Any:
         """Whatever the caller wanted to keep beside, or an empty dict."""
         return self._free_form(self._object.meta)
+
+    @property
+    def kept_beside(self) -> dict[str, bytes]:
+        """Ids of the objects that hold the environment, the config and the meta, as far as there are any."""
+        named = {"environment": self._object.environment, "config": self._object.config, "meta": self._object.meta}
+        return {name: identity for name, identity in named.items() if identity}
 
     @property
     def description(self) -> str:

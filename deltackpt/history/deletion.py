@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.log_record import Piece
-from deltackpt.chunkstore.transaction import Decision, Transaction
+from deltackpt.chunkstore.transaction import Decision
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.history.commits import Commit
+from deltackpt.history.publish import publish
 from deltackpt.history.refs import parse_key
 from deltackpt.history.repository import Repository
 from deltackpt.ids import CommitId
@@ -31,13 +32,13 @@ def delete(repository: Repository, commits: Iterable[Commit], thinned: Iterable[
         return Decision("delete", deleted=tuple(pieces))
 
     if pieces:
-        _publish(repository, decide)
+        publish(repository, decide)
 
 
 def undelete(repository: Repository, prefix: str) -> CommitId:
-    """Bring back a deleted commit, or the thinned parts of one, by its id or a unique prefix of it; returns the id.
+    """Bring back a deleted commit and its thinned parts, by its id or a unique prefix of it; returns the id.
 
-    NotFoundError when nothing of it was deleted, or a gc has purged its contents since.
+    Parts that a gc has purged stay thinned. NotFoundError when nothing of it was deleted, or all of that is purged.
     """
     commit = repository.look(lambda history: _deleted_with_prefix(history.view, prefix))
 
@@ -45,11 +46,12 @@ def undelete(repository: Repository, prefix: str) -> CommitId:
         deleted = view.deleted(commit)
         if not deleted:
             raise NotFoundError(f"nothing of commit {commit.short} is deleted")
-        if any(deleted.values()):
+        left = tuple(Piece(commit, part) for part, purged in deleted.items() if not purged)
+        if deleted.get(None) or not left:
             raise NotFoundError(f"the contents of commit {commit.short} were purged by a gc and cannot be brought back")
-        return Decision("undelete", undeleted=tuple(Piece(commit, part) for part in deleted))
+        return Decision("undelete", undeleted=left)
 
-    _publish(repository, decide)
+    publish(repository, decide)
     return commit
 
 
@@ -75,8 +77,3 @@ def _deleted_with_prefix(view: View, prefix: str) -> CommitId:
         what = f"is the beginning of several deleted commits: {known}" if deleted else "is no deleted commit"
         raise NotFoundError(f"{prefix!r} {what}; `deltackpt log --deleted` lists them")
     return deleted[0]
-
-
-def _publish(repository: Repository, decide: Callable[[View], Decision]) -> None:
-    with Transaction(repository.chunks, repository.reader) as transaction:
-        transaction.publish(decide)

@@ -46,6 +46,13 @@ class StoredTensor:
             for chunk, (start, stop) in zip(self.chunks, self.layout.grid.spans(self.nbytes), strict=True):
                 yield chunk, start, stop
 
+    def spans_touching(self, start: int, stop: int) -> Iterator[tuple[ChunkId, int, int]]:
+        """Those spans that hold plain bytes ``start`` to ``stop``."""
+        if not self.layout.inline and start < stop:
+            grid = self.layout.grid
+            for number, (first, last) in enumerate(grid.spans_touching(start, stop, self.nbytes), grid.index(start)):
+                yield self.chunks[number], first, last
+
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:

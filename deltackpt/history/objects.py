@@ -123,15 +123,10 @@ class CommitObject(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def _plain(value: Any) -> object:
-    """What msgpack has no word for: a number of another library as a number, the rest (a path, a device) as text."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else str(value)
-
-
 # Identities are bytes with a face of their own, which msgpack does not know.
 _encoder = msgspec.msgpack.Encoder(order="deterministic", enc_hook=bytes)
 # No order here: it would refuse keys that are no strings, such as the milestones of a schedule.
-_free_form_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+_free_form_encoder = msgspec.msgpack.Encoder()
 _decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {}
 
 
@@ -145,7 +140,7 @@ def encode(value: object) -> bytes:
 
 
 def encode_free_form(value: object) -> bytes:
-    """The bytes of plain data as a caller gave it; TypeError, ValueError or OverflowError for what is none."""
+    """The bytes of plain data: dicts, lists, texts, numbers and times."""
     return _free_form_encoder.encode(value)
 
 

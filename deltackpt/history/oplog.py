@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.log_record import Annotation, LogRecord, Piece, Published, RefMove
-from deltackpt.chunkstore.transaction import Decision, Transaction
+from deltackpt.chunkstore.transaction import Decision
 from deltackpt.errors import ConflictError, NotFoundError
+from deltackpt.history.publish import publish
 from deltackpt.history.refs import parse_key
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, CommitId
@@ -66,8 +67,7 @@ def undo(repository: Repository, number: int | None = None) -> Operation:
             annotated=tuple(_taken_back(view, note) for note in record.annotated),
         )
 
-    with Transaction(repository.chunks, repository.reader) as transaction:
-        transaction.publish(decide)
+    publish(repository, decide)
     return operation
 
 

@@ -8,7 +8,8 @@ from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.log_record import RefMove
 from deltackpt.errors import InvalidInputError
 from deltackpt.history.commits import Commit
-from deltackpt.history.refs import Branch, Ref
+from deltackpt.history.publish import publish
+from deltackpt.history.refs import Branch, Ref, Tag
 from deltackpt.history.repository import Repository
 from deltackpt.history.resolve import DEFAULT_BRANCH, RefNotFoundError, near_matches
 
@@ -32,8 +33,8 @@ def set_ref(repository: Repository, ref: Ref, target: Commit, *, force: bool = F
         old = view.ref(ref.key)
         if old is not None and not force:
             raise InvalidInputError(f"{ref} exists already, at {old.short}; move it with --force (force=True)")
-        if (other := _other_kind(ref)) in view.refs():
-            raise InvalidInputError(f"{ref}: {other.replace('/', ' ', 1)!r} has that name already; choose another name")
+        if (other := _namesake(ref)).key in view.refs():
+            raise InvalidInputError(f"{ref}: there is a {other} already; choose another name")
         if view.commit(target.id) is None or None in view.deleted(target.id):
             raise RefNotFoundError(f"commit {target.id.short} is not in the store any more")
         return RefMove(ref.key, old, target.id)
@@ -49,7 +50,7 @@ def delete_ref(repository: Repository, ref: Ref) -> None:
     def decide(view: View) -> RefMove:
         old = view.ref(ref.key)
         if old is None:
-            raise RefNotFoundError(f"no {ref}{near_matches(ref.name, view.refs())}")
+            raise RefNotFoundError(f"no {ref}{near_matches(ref.name, view.refs(), type(ref))}")
         return RefMove(ref.key, old, None)
 
     _publish(repository, decide)
@@ -57,11 +58,11 @@ def delete_ref(repository: Repository, ref: Ref) -> None:
 
 def _publish(repository: Repository, decide: Callable[[View], RefMove]) -> None:
     # Listing refs goes without what writing takes: 10 ms to import.
-    from deltackpt.chunkstore.transaction import Decision, Transaction
+    from deltackpt.chunkstore.transaction import Decision
 
-    with Transaction(repository.chunks, repository.reader) as transaction:
-        transaction.publish(lambda view: Decision("ref", (decide(view),)))
+    publish(repository, lambda view: Decision("ref", (decide(view),)))
 
 
-def _other_kind(ref: Ref) -> str:
-    return f"tags/{ref.name}" if isinstance(ref, Branch) else f"heads/{ref.name}"
+def _namesake(ref: Ref) -> Ref:
+    """The tag with a branch's name, or the branch with a tag's."""
+    return Tag(ref.name) if isinstance(ref, Branch) else Branch(ref.name)

@@ -40,7 +40,12 @@ class Options:
 
     @property
     def workers(self) -> int:
-        return self.threads or len(os.sched_getaffinity(0))
+        return self.threads or _cores()
+
+
+def _cores() -> int:
+    """Cores that this process may use; macOS can only tell how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Repository:
@@ -96,3 +101,4 @@ class Repository:
             self._executor.shutdown(wait=True)
         self._executor = None
         self.reader.close()
+        self.chunks.close()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.history.commits import Commit, History
-from deltackpt.history.refs import Branch, parse_key
+from deltackpt.history.refs import Branch, Ref, parse_key
 from deltackpt.ids import CommitId
 
 DEFAULT_BRANCH = "main"
@@ -107,11 +107,14 @@ def _by_prefix(history: History, digits: str) -> list[CommitId]:
     return [commit for commit in history.view.commits_with_prefix(whole) if commit.hex().startswith(digits)]
 
 
-def near_matches(name: str, refs: dict[str, CommitId]) -> str:
-    """``; did you mean ...?`` with the names closest to ``name``, or the names that exist, or a hint."""
-    names = [parse_key(key).name for key in refs]
-    if not names:
+def near_matches(name: str, refs: dict[str, CommitId], kind: type[Ref] | None = None) -> str:
+    """``; did you mean ...?`` with the names of that kind closest to ``name``, or the names that exist, or a hint."""
+    if not refs:
         return "; the store has no commits yet, make one with `deltackpt commit`"
+    found = map(parse_key, refs)
+    names = [ref.name for ref in found if kind is None or isinstance(ref, kind)]
+    if not names:
+        return "; there are none"
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if close:
         return f"; did you mean {' or '.join(map(repr, close))}?"
@@ -122,7 +125,7 @@ def _select(history: History, expression: Expression, default_branch: str) -> Co
     branch = Branch(expression.branch or default_branch)
     head = history.view.ref(branch.key)
     if head is None:
-        raise RefNotFoundError(f"no branch {branch.name!r}{near_matches(branch.name, history.view.refs())}")
+        raise RefNotFoundError(f"no branch {branch.name!r}{near_matches(branch.name, history.view.refs(), Branch)}")
     kind, _, argument = expression.base.partition(":")
     line = history.line(head)
     if kind == "step":

@@ -319,17 +319,22 @@ def packed_size(places: Iterable[Place]) -> int:
 
 
 def collect(repository: Repository, *, dry_run: bool = False, min_dead: float = REPACK_DEAD_FRACTION) -> GcPlan:
-    """Plan a gc, and carry it out unless ``dry_run``. On a full disk only what needs no copies is deleted."""
-    disk, layout = repository.chunks.disk, repository.chunks.layout
+    """Plan a gc, and carry it out unless ``dry_run``.
+
+    A full disk gives up its reserve; when that has no room for copies either, only what needs none is deleted.
+    """
+    disk, layout, reserve = repository.chunks.disk, repository.chunks.layout, repository.chunks.facts.reserve_bytes
     try:
         return _collect(repository, dry_run, min_dead)
     except DiskFullError:
         if dry_run or not release_reserve(disk, layout):
             raise
-    try:
-        return _collect(repository, dry_run=False, min_dead=1.0)
+        with contextlib.suppress(DiskFullError):
+            return _collect(repository, dry_run, min_dead)
+        return _collect(repository, dry_run, min_dead=1.0)
     finally:
-        keep_reserve(disk, layout)
+        if not dry_run:
+            keep_reserve(disk, layout, reserve)
 
 
 def _collect(repository: Repository, dry_run: bool, min_dead: float) -> GcPlan:

@@ -1,131 +1,202 @@
 """Which commits to keep: one policy value, for pruning by hand and for training loops alike.
 
-Rules are united: a commit stays when any of them wants it, and the plan says which. Heads of branches and tagged
-commits always stay.
+Rules are united: a commit stays when any of them wants it. Heads of branches and tagged commits always stay. What stays
+may be thinned to its weights, by age or to fit a budget of bytes.
 """
 
 from __future__ import annotations
 
 import datetime
-import math
+import operator
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self, SupportsIndex
 
 from deltackpt.errors import InvalidInputError
-from deltackpt.history.commits import Commit
-from deltackpt.ids import CommitId
+from deltackpt.maintenance.quantity import duration_text, parse_duration, parse_size, size_text
 
-_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_METRIC = re.compile(r"(min|max):(.+)")
+_METRIC = re.compile(r"(min|max):(.+)", re.DOTALL)
+_SECOND = datetime.timedelta(seconds=1)
+
+Best = Mapping[str, int] | Sequence[str] | str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Keep:
     """A retention policy. Nothing set keeps everything.
 
     ``last``: the newest so many *healthy* commits of each line, and any unhealthy ones among them, so that a run of NaN
     does not push out the last good state. ``every``: commits whose step is a multiple. ``within``: younger than
     this, a duration or a text such as "7d". ``best``: by metric, how many of the best ("min:val_loss" alone means
-    one). ``milestones``: these steps. ``optimizer``: parts other than weights only for the newest so many commits.
+    one). ``milestones``: these steps. ``tags``: names or globs; commits so tagged stay whole, where others that are
+    tagged may be thinned.
+
+    ``optimizer``: parts other than weights only for the newest so many healthy commits of each line. ``max_size``: so
+    many bytes of packs and log, or a text such as "200GB"; what is beyond goes oldest first, optimizer parts before
+    commits, but never a head, the newest healthy commit of a line, one of the ``best``, or one that is tagged.
+
+    Raises InvalidInputError for what cannot be meant.
     """
 
-    last: int | None = None
-    every: int | None = None
-    within: datetime.timedelta | str | None = None
-    best: Mapping[str, int] | Sequence[str] | str = ()
-    milestones: Sequence[int] = ()
-    optimizer: int | None = None
+    last: int | None
+    every: int | None
+    within: datetime.timedelta | None
+    best: Mapping[str, int] = field(hash=False)
+    milestones: tuple[int, ...]
+    tags: tuple[str, ...]
+    optimizer: int | None
+    max_size: int | None
 
-    def __post_init__(self) -> None:
-        for name in ("last", "every", "optimizer"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise InvalidInputError(f"keep {name} is a whole number from 1 on, not {value!r}")
-        # Refuse what cannot be understood when the policy is made, not when it is first used.
-        self.span()
-        self.metrics()
+    def __init__(
+        self,
+        *,
+        last: int | None = None,
+        every: int | None = None,
+        within: datetime.timedelta | str | None = None,
+        best: Best = (),
+        milestones: Iterable[int] | int = (),
+        tags: Iterable[str] | str = (),
+        optimizer: int | None = None,
+        max_size: int | str | None = None,
+    ) -> None:
+        checked = {
+            "last": _count("last", last),
+            "every": _count("every", every),
+            "within": _span(within),
+            "best": _best(best),
+            "milestones": _steps(milestones),
+            "tags": _globs(tags),
+            "optimizer": _count("optimizer", optimizer),
+            "max_size": _size(max_size),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_toml(cls, source: str | os.PathLike[str]) -> Self:
+        """A policy from TOML: a ``str`` is the text itself, a path names a file."""
+        from deltackpt.maintenance.keep_toml import read
+
+        return cls(**read(source))
+
+    def to_toml(self) -> str:
+        """The policy as TOML, which :meth:`from_toml` reads back as an equal one."""
+        from deltackpt.maintenance.keep_toml import written
+
+        return written(self)
 
     @property
     def keeps_all(self) -> bool:
-        """Whether no rule limits which commits stay."""
-        limits = (self.last, self.every, self.within)
-        return all(limit is None for limit in limits) and not self.best and not self.milestones
+        """Whether no rule limits which commits stay, but for the budget."""
+        return all(limit is None for limit in (self.last, self.every, self.within)) and not (
+            self.best or self.milestones or self.tags
+        )
 
-    def span(self) -> datetime.timedelta | None:
-        """``within`` as a duration."""
-        if self.within is None or isinstance(self.within, datetime.timedelta):
-            return self.within
-        match = _DURATION.fullmatch(self.within.strip())
-        if match is None:
-            raise InvalidInputError(f"keep within is a duration such as 90m, 12h, 7d or 2w, not {self.within!r}")
-        return datetime.timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    def metrics(self) -> list[tuple[str, str, int]]:
+        """``best`` as ``min`` or ``max``, the metric, and how many to keep."""
+        return [(text[:3], text[4:], count) for text, count in self.best.items()]
 
-    def metrics(self) -> dict[tuple[str, str], int]:
-        """``best`` as (min or max, metric) with how many to keep."""
-        named = {self.best: 1} if isinstance(self.best, str) else self.best
-        counted = named if isinstance(named, Mapping) else dict.fromkeys(named, 1)
-        found = {}
-        for text, count in counted.items():
-            match = _METRIC.fullmatch(text)
-            if match is None or count < 1:
-                raise InvalidInputError(f"keep best is min:METRIC or max:METRIC, not {text!r}")
-            found[match[1], match[2]] = count
-        return found
+    def explain(self) -> tuple[str, ...]:
+        """The rules in words, one each."""
+        rules = []
+        if self.keeps_all:
+            rules.append("every commit")
+        if self.last is not None:
+            rules.append(f"the newest {_some(self.last, 'healthy commit')} of each branch")
+        if self.every is not None:
+            rules.append(f"steps that are multiples of {self.every}")
+        if self.within is not None:
+            rules.append(f"commits younger than {duration_text(self.within)}")
+        rules += [f"the {_some(count, 'best')} by {text}" for text, count in self.best.items()]
+        if self.milestones:
+            rules.append(f"{'step' if len(self.milestones) == 1 else 'steps'} {', '.join(map(str, self.milestones))}")
+        if self.tags:
+            rules.append(f"tags {', '.join(self.tags)}, whole")
+        if self.optimizer is not None:
+            rules.append(f"optimizer parts of the newest {_some(self.optimizer, 'healthy commit')} of each branch only")
+        if self.max_size is not None:
+            rules.append(f"at most {size_text(self.max_size)}, oldest thinned first")
+        return tuple(rules)
 
-
-@dataclass(slots=True)
-class Reasons:
-    """Why each commit stays; a commit without a reason goes."""
-
-    by_commit: dict[CommitId, list[str]] = field(default_factory=dict)
-
-    def add(self, commits: Iterable[Commit], reason: str) -> None:
-        for commit in commits:
-            self.by_commit.setdefault(commit.id, []).append(reason)
-
-    def merge(self, others: Reasons) -> None:
-        for commit, why in others.by_commit.items():
-            known = self.by_commit.setdefault(commit, [])
-            known += [reason for reason in why if reason not in known]
-
-    def of(self, commit: Commit) -> list[str]:
-        return self.by_commit.get(commit.id, [])
+    def __str__(self) -> str:
+        return f"keep {'; '.join(self.explain())}"
 
 
-def reasons(keep: Keep, line: Sequence[Commit], now: datetime.datetime) -> Reasons:
-    """Why the policy keeps commits of one ``line``, given newest first. ``now`` is what ``within`` counts from."""
-    found = Reasons()
-    if keep.keeps_all:
-        found.add(line, "no rule")
-        return found
-    if keep.last is not None:
-        found.add(_last(line, keep.last), f"last {keep.last}")
-    if keep.every is not None:
-        every = keep.every
-        found.add((c for c in line if c.step is not None and c.step % every == 0), f"every {every}")
-    if (span := keep.span()) is not None:
-        found.add((c for c in line if now - c.time <= span), f"within {keep.within}")
-    found.add((c for c in line if c.step in set(keep.milestones)), "milestone")
-    for (direction, metric), count in keep.metrics().items():
-        found.add(_best(line, direction, metric, count), f"best {direction}:{metric}")
+def _some(count: int, what: str) -> str:
+    """``healthy commit``, ``3 healthy commits``, ``best``, ``3 best``."""
+    if count == 1:
+        return what
+    return f"{count} {what}{'' if what == 'best' else 's'}"
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        return None
+    return operator.index(value)
+
+
+def _count(name: str, value: object) -> int | None:
+    number = _whole(value)
+    if value is not None and (number is None or number < 1):
+        raise InvalidInputError(f"keep {name} is a whole number from 1 on, not {value!r}")
+    return number
+
+
+def _span(value: object) -> datetime.timedelta | None:
+    span = _parsed("within", value, parse_duration)
+    if span is None:
+        return None
+    if not isinstance(span, datetime.timedelta) or span < datetime.timedelta() or span % _SECOND:
+        raise InvalidInputError(f"keep within is a duration of whole seconds, such as 7d, not {value!r}")
+    return span
+
+
+def _size(value: object) -> int | None:
+    return _count("max_size", _parsed("max_size", value, parse_size))
+
+
+def _parsed(name: str, value: object, parse: Callable[[str], object]) -> object:
+    try:
+        return parse(value) if isinstance(value, str) else value
+    except InvalidInputError as error:
+        raise InvalidInputError(f"keep {name}: {error}") from None
+
+
+def _best(value: object) -> dict[str, int]:
+    if isinstance(value, Mapping):
+        counted = list(value.items())
+    elif isinstance(value, Iterable):
+        counted = [(text, 1) for text in ([value] if isinstance(value, str) else value)]
+    else:
+        raise InvalidInputError(f"keep best is a metric, a list of metrics, or counts by metric, not {value!r}")
+    found = {}
+    for text, count in counted:
+        if not _is_text(text) or not _METRIC.fullmatch(text):
+            raise InvalidInputError(f"keep best is min:METRIC or max:METRIC, not {text!r}")
+        number = _count(f"best of {text}", count)
+        if number is None:
+            raise InvalidInputError(f"keep best of {text} is a whole number from 1 on, not None")
+        found[text] = number
     return found
 
 
-def _last(line: Sequence[Commit], count: int) -> list[Commit]:
-    """Commits from the newest on until ``count`` healthy ones are among them."""
-    taken = []
-    for commit in line:
-        if count == 0:
-            break
-        taken.append(commit)
-        count -= commit.healthy
-    return taken
+def _steps(value: object) -> tuple[int, ...]:
+    steps = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    numbers = [number for number in map(_whole, steps) if number is not None]
+    if len(numbers) < len(steps):
+        raise InvalidInputError(f"keep milestones are steps, whole numbers, not {value!r}")
+    return tuple(sorted(set(numbers)))
 
 
-def _best(line: Sequence[Commit], direction: str, metric: str, count: int) -> list[Commit]:
-    """The best by a metric; of equally good ones the newer. Not a number is never best."""
-    measured = [c for c in line if not math.isnan(c.metrics.get(metric, math.nan))]
-    sign = 1 if direction == "min" else -1
-    return sorted(measured, key=lambda commit: sign * commit.metrics[metric])[:count]
+def _globs(value: object) -> tuple[str, ...]:
+    globs = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not all(_is_text(glob) and glob for glob in globs):
+        raise InvalidInputError(f"keep tags are names of tags, or globs such as 'release-*', not {value!r}")
+    return tuple(dict.fromkeys(map(str, globs)))
+
+
+def _is_text(value: object) -> bool:
+    """Whether ``value`` is a text that UTF-8 can hold."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)

@@ -6,20 +6,22 @@ What is planned is what is done: the same plan feeds a dry run, a report and the
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from deltackpt.checkout.leaves import part_leaves
 from deltackpt.history.commits import Commit
 from deltackpt.history.deletion import delete
-from deltackpt.history.refs import parse_key
+from deltackpt.history.refs import Branch
 from deltackpt.history.repository import Repository
+from deltackpt.history.resolve import RefNotFoundError, near_matches
 from deltackpt.ids import CommitId
+from deltackpt.maintenance.budget import enough_to_fit, occupied_bytes
 from deltackpt.maintenance.gc import Collector
-from deltackpt.maintenance.keep import Keep, Reasons, reasons
+from deltackpt.maintenance.keep import Keep
+from deltackpt.maintenance.lines import Lines, read_lines
 from deltackpt.maintenance.mark import Deleted
-
-THINNED_PREFIX = "optim"
+from deltackpt.maintenance.retention import Retention, retain
+from deltackpt.maintenance.thinning import Thinning
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,67 +34,101 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What a policy makes of a store. ``freed_bytes`` is exact: what a gc after the pruning gives back to the disk."""
+    """What a policy makes of a store.
 
+    ``freed_bytes`` is exact: what a gc after the pruning gives back to the disk; ``left_bytes`` is what packs and log
+    are then, without the records that prune and gc themselves write. ``squeezed`` are the commits that are deleted or
+    thinned for nothing but the budget.
+    """
+
+    keep: Keep
     kept: tuple[Kept, ...]
     deleted: tuple[Commit, ...]
     thinned: tuple[tuple[Commit, str], ...]
+    squeezed: frozenset[CommitId]
     freed_bytes: int
+    left_bytes: int
+
+    @property
+    def excess_bytes(self) -> int:
+        """Bytes beyond the budget, when what no budget may touch is more than it."""
+        return 0 if self.keep.max_size is None else max(0, self.left_bytes - self.keep.max_size)
 
 
-def prune(repository: Repository, keep: Keep, *, dry_run: bool = False) -> PrunePlan:
-    """Delete what ``keep`` does not keep, unless ``dry_run``. Every line is looked at by itself, from its branch."""
-    plan = plan_prune(repository, keep, datetime.datetime.now(datetime.UTC))
+def prune(
+    repository: Repository, keep: Keep, *, dry_run: bool = False, branches: Collection[str] | None = None
+) -> PrunePlan:
+    """Delete what ``keep`` does not keep, unless ``dry_run``.
+
+    Every line is looked at by itself; with ``branches`` only those, and what is on any other line stays.
+    """
+    plan = plan_prune(repository, keep, datetime.datetime.now(datetime.UTC), branches)
     if not dry_run:
         delete(repository, plan.deleted, plan.thinned)
     return plan
 
 
-def plan_prune(repository: Repository, keep: Keep, now: datetime.datetime) -> PrunePlan:
-    """What :func:`prune` would do at ``now``; changes nothing."""
-    refs = repository.look(lambda history: history.view.refs())
-    heads = [commit for key, commit in refs.items() if key.startswith("heads/")]
-    lines = [repository.look(lambda history, head=head: list(history.line(head))) for head in heads]  # type: ignore[misc]
-    why = Reasons()
-    for line in lines:
-        why.merge(reasons(keep, line, now))
-    commits = {commit.id: commit for line in lines for commit in line}
-    for key, commit in refs.items():
-        if commit in commits:
-            why.add([commits[commit]], _named(key))
-    ordered = sorted(commits.values(), key=lambda commit: commit.time, reverse=True)
-    kept = tuple(Kept(commit, tuple(why.of(commit))) for commit in ordered if why.of(commit))
-    deleted = tuple(commit for commit in ordered if not why.of(commit))
-    thinned = tuple(_thinned(repository, keep, lines, {entry.commit.id for entry in kept}))
-    return PrunePlan(kept, deleted, thinned, _freed(repository, deleted, thinned))
+def plan_prune(
+    repository: Repository, keep: Keep, now: datetime.datetime, branches: Collection[str] | None = None
+) -> PrunePlan:
+    """What :func:`prune` would do at ``now``; changes nothing. NotFoundError for a branch that is not there."""
+    lines = read_lines(repository)
+    _check_branches(lines, branches)
+    retention = retain(keep, lines, now, branches)
+    commits = lines.commits()
+    thinning = Thinning(repository.manifests)
+    gone: list[Deleted] = [(commit.id, None) for commit in commits if commit.id not in retention.reasons]
+    gone += [(commit.id, part) for commit in commits if commit.id in retention.thin for part in thinning.parts(commit)]
+    squeezed: list[Deleted] = []
+    if keep.max_size is not None:
+        oldest_first = [c for c in reversed(commits) if c.id in retention.reasons and c.id not in retention.safe]
+        candidates = [*_without_optimizer(oldest_first, thinning, gone), *map(_whole, oldest_first)]
+        enough = enough_to_fit(repository, gone, candidates, keep.max_size)
+        squeezed = [piece for candidate in candidates[:enough] for piece in candidate]
+    return _plan(repository, keep, commits, retention, gone, squeezed)
 
 
-def _named(key: str) -> str:
-    name = parse_key(key).name
-    return f"head of {name}" if key.startswith("heads/") else f"tag {name}"
+def _without_optimizer(
+    commits: Sequence[Commit], thinning: Thinning, gone: Collection[Deleted]
+) -> Iterator[list[Deleted]]:
+    """What each commit can still be thinned by."""
+    known = frozenset(gone)
+    for commit in commits:
+        parts: list[Deleted] = [(commit.id, part) for part in thinning.parts(commit)]
+        if left := [piece for piece in parts if piece not in known]:
+            yield left
 
 
-def _thinned(
-    repository: Repository, keep: Keep, lines: Sequence[Sequence[Commit]], kept: set[CommitId]
-) -> list[tuple[Commit, str]]:
-    """Optimizer parts of kept commits that are beyond the newest so many on every line they are on."""
-    if keep.optimizer is None:
-        return []
-    staying = [[commit for commit in line if commit.id in kept] for line in lines]
-    newest = {commit.id for line in staying for commit in line[: keep.optimizer]}
-    older = {commit.id: commit for line in staying for commit in line if commit.id not in newest}
-    return [(commit, part) for commit in older.values() for part in _thinnable(repository, commit)]
+def _whole(commit: Commit) -> list[Deleted]:
+    return [(commit.id, None)]
 
 
-def _thinnable(repository: Repository, commit: Commit) -> list[str]:
-    """Parts that can go without taking from another: one that holds a tied tensor's bytes stays."""
-    names = [part.name for part in commit.parts if part.name.lower().startswith(THINNED_PREFIX)]
-    others = [part.name for part in commit.parts if part.name not in names]
-    needed = {t.leaf.reference.part for name in others for t in part_leaves(repository, commit, name).tensors}
-    return [name for name in names if name not in needed]
+def _plan(
+    repository: Repository,
+    keep: Keep,
+    commits: Sequence[Commit],
+    retention: Retention,
+    gone: Sequence[Deleted],
+    squeezed: Sequence[Deleted],
+) -> PrunePlan:
+    pieces = [*gone, *squeezed]
+    deleted = {commit for commit, part in pieces if part is None}
+    by_id = {commit.id: commit for commit in commits}
+    occupied = occupied_bytes(repository.chunks)
+    freed = Collector(repository, what_if=pieces).plan().freed_bytes
+    return PrunePlan(
+        keep=keep,
+        kept=tuple(Kept(c, tuple(retention.reasons[c.id])) for c in commits if c.id not in deleted),
+        deleted=tuple(commit for commit in commits if commit.id in deleted),
+        thinned=tuple((by_id[c], part) for c, part in pieces if part is not None and c not in deleted),
+        squeezed=frozenset(commit for commit, _ in squeezed),
+        freed_bytes=freed,
+        left_bytes=occupied - freed,
+    )
 
 
-def _freed(repository: Repository, deleted: Sequence[Commit], thinned: Sequence[tuple[Commit, str]]) -> int:
-    pieces: list[Deleted] = [(commit.id, None) for commit in deleted]
-    pieces += [(commit.id, part) for commit, part in thinned]
-    return Collector(repository, what_if=pieces).plan().freed_bytes
+def _check_branches(lines: Lines, branches: Collection[str] | None) -> None:
+    refs = {ref.key: commit for commit, refs in lines.names.items() for ref in refs}
+    for name in branches or ():
+        if Branch(name).key not in refs:
+            raise RefNotFoundError(f"no branch {name!r}{near_matches(name, refs)}")

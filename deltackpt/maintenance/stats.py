@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from deltackpt.chunkstore.location import Location
 from deltackpt.codec.recipes import RECIPES, Recipe
+from deltackpt.errors import CorruptError, NotFoundError
 from deltackpt.history.commits import Commit
+from deltackpt.history.manifest import StoredTensor
 from deltackpt.history.objects import PartEntry
 from deltackpt.history.repository import Repository
 from deltackpt.history.walk import all_commits
-from deltackpt.ids import ChunkId, PackId
+from deltackpt.ids import ChunkId
 from deltackpt.maintenance.gc import Collector
+
+Progress = Callable[[int], None]
 
 
 @dataclass(slots=True)
 class PartStats:
-    """One part over all commits: plain bytes committed, plain bytes of its distinct chunks, and their stored bytes.
+    """One part over all commits: plain bytes committed, plain bytes of its distinct chunks, and what is stored of them.
 
-    A chunk that several parts share counts for the first.
+    A chunk that several parts share counts for the first. The savings add up: ``logical - dedup - deltas - planes =
+    stored``.
     """
 
     logical_bytes: int = 0
     unique_bytes: int = 0
     stored_bytes: int = 0
+    delta_saved: int = 0
+
+    @property
+    def dedup_saved(self) -> int:
+        """What was not stored twice."""
+        return self.logical_bytes - self.unique_bytes
+
+    @property
+    def planes_saved(self) -> int:
+        """What splitting into planes and compressing left out of chunks that are no deltas."""
+        return self.unique_bytes - self.delta_saved - self.stored_bytes
 
 
 @dataclass(slots=True)
 class Stats:
     """Bytes of a whole store. The savings add up: ``logical - dedup - deltas - planes = data_bytes``.
 
-    ``disk_bytes`` is every byte of packs and log; ``garbage_bytes`` what a gc would free. ``max_rank`` is the longest
-    chain of deltas, ``decode_ns`` the estimated time to decode one plain byte of the newest commit on one core.
+    ``disk_bytes`` is every byte of packs and log; ``garbage_bytes`` what a gc would free, None when it would refuse.
+    ``unreadable`` counts parts of commits that are damaged and left out. ``max_rank`` is the longest chain of deltas,
+    ``decode_ns`` the estimated time to decode one plain byte of the newest commit on one core.
     """
 
     commits: int = 0
-    logical_bytes: int = 0
-    dedup_saved: int = 0
-    delta_saved: int = 0
-    planes_saved: int = 0
-    data_bytes: int = 0
-    garbage_bytes: int = 0
+    unreadable: int = 0
+    garbage_bytes: int | None = None
     disk_bytes: int = 0
     packs: int = 0
     records: int = 0
@@ -51,23 +64,49 @@ class Stats:
     parts: dict[str, PartStats] = field(default_factory=dict)
 
     @property
+    def total(self) -> PartStats:
+        """All parts together."""
+        names = ("logical_bytes", "unique_bytes", "stored_bytes", "delta_saved")
+        return PartStats(*(sum(getattr(part, name) for part in self.parts.values()) for name in names))
+
+    @property
+    def logical_bytes(self) -> int:
+        return self.total.logical_bytes
+
+    @property
+    def dedup_saved(self) -> int:
+        return self.total.dedup_saved
+
+    @property
+    def delta_saved(self) -> int:
+        return self.total.delta_saved
+
+    @property
+    def planes_saved(self) -> int:
+        return self.total.planes_saved
+
+    @property
+    def data_bytes(self) -> int:
+        return self.total.stored_bytes
+
+    @property
     def ratio(self) -> float:
         """Plain bytes committed for each byte on disk."""
         return self.logical_bytes / self.disk_bytes if self.disk_bytes else 0.0
 
 
-def stats(repository: Repository) -> Stats:
-    """Add everything up; reads manifests and the frames of packs, not data."""
+def stats(repository: Repository, progress: Progress | None = None) -> Stats:
+    """Add everything up; reads manifests and the frames of packs, not data. ``progress`` hears of plain bytes."""
     found = Stats()
-    census = _Census(repository)
+    census = _Census(repository, found)
     commits = list(all_commits(repository))
     for commit in commits:
         found.commits += 1
-        found.logical_bytes += commit.logical_bytes
         for entry in commit.parts:
             census.add(entry)
-    found.parts = census.parts
-    _add_savings(found, census)
+            if progress is not None:
+                progress(entry.nbytes)
+    census.settle()
     _add_disk(repository, found)
     if commits:
         found.decode_ns = _decode_time(repository, commits[-1])
@@ -76,59 +115,60 @@ def stats(repository: Repository) -> Stats:
 
 @dataclass(slots=True)
 class _Census:
-    """Distinct chunks of the parts seen so far, each with the part that had it first."""
+    """Counts the distinct chunks of parts, each for the part that had it first."""
 
     repository: Repository
-    parts: dict[str, PartStats] = field(default_factory=dict)
-    chunks: dict[ChunkId, tuple[Location, str]] = field(default_factory=dict)
-    inline_bytes: int = 0
+    found: Stats
     _walked: set[bytes] = field(default_factory=set)
+    _seen: set[ChunkId] = field(default_factory=set)
+    _stored: dict[str, float] = field(default_factory=dict)
+    _delta_saved: dict[str, float] = field(default_factory=dict)
 
     def add(self, entry: PartEntry) -> None:
-        into = self.parts.setdefault(entry.name, PartStats())
-        into.logical_bytes += entry.nbytes
-        if entry.id in self._walked:
+        tensors = self._tensors(entry)
+        if tensors is None:
+            self.found.unreadable += 1
             return
-        self._walked.add(entry.id)
-        tensors = self.repository.manifests.part(entry.id).tensors
-        new = [chunk for tensor in tensors for chunk in tensor.chunks if chunk not in self.chunks]
-        places = self.repository.reader.locate(new)
-        self.chunks.update((chunk, (places[chunk], entry.name)) for chunk in new if chunk in places)
-        inline = sum(len(tensor.inline) for tensor in tensors if tensor.inline is not None)
-        into.unique_bytes += inline
-        into.stored_bytes += inline
-        self.inline_bytes += inline
+        part = self.found.parts.setdefault(entry.name, PartStats())
+        part.logical_bytes += entry.nbytes
+        new = {chunk for tensor in tensors for chunk in tensor.chunks} - self._seen
+        for chunk, place in self.repository.reader.locate(new).items():
+            # Bases come along, which may be of no commit any more.
+            if chunk in new:
+                self._count(entry.name, chunk, place)
+        self._count_inline(part, entry.name, tensors)
 
-    def stored(self) -> Iterator[tuple[Location, str, float]]:
-        """Each chunk's location and part, and its share of its record's bytes."""
-        plain: dict[tuple[PackId, int], int] = {}
-        for place, _ in self.chunks.values():
-            key = (place.pack, place.offset)
-            plain[key] = plain.get(key, 0) + place.plain_length
-        for place, part in self.chunks.values():
-            yield place, part, place.stored_length * place.plain_length / plain[place.pack, place.offset]
+    def _tensors(self, entry: PartEntry) -> tuple[StoredTensor, ...] | None:
+        """The tensors of a part, none when it was here before; None when it cannot be read."""
+        if entry.id not in self._walked:
+            try:
+                tensors = self.repository.manifests.part(entry.id).tensors
+            except (CorruptError, NotFoundError):
+                return None
+            self._walked.add(entry.id)
+            return tensors
+        return ()
 
+    def settle(self) -> None:
+        """Every part was added: round what was counted."""
+        for name, part in self.found.parts.items():
+            part.stored_bytes = round(self._stored.get(name, 0))
+            part.delta_saved = round(self._delta_saved.get(name, 0))
+        self.found.chunks = len(self._seen)
 
-def _add_savings(found: Stats, census: _Census) -> None:
-    found.chunks = len(census.chunks)
-    unique = census.inline_bytes
-    stored = float(census.inline_bytes)
-    delta_saved = 0.0
-    shares: dict[str, float] = {}
-    for place, part, share in census.stored():
-        unique += place.plain_length
-        stored += share
-        census.parts[part].unique_bytes += place.plain_length
-        shares[part] = shares.get(part, 0.0) + share
-        found.max_rank = max(found.max_rank, place.rank)
+    def _count(self, name: str, chunk: ChunkId, place: Location) -> None:
+        share = self.repository.reader.share(chunk, place)
+        self._seen.add(chunk)
+        self.found.parts[name].unique_bytes += place.plain_length
+        self.found.max_rank = max(self.found.max_rank, place.rank)
+        self._stored[name] = self._stored.get(name, 0) + share
         if RECIPES[Recipe(place.recipe)].needs_base:
-            delta_saved += place.plain_length - share
-    for part, share in shares.items():
-        census.parts[part].stored_bytes += round(share)
-    found.data_bytes = round(stored)
-    found.dedup_saved = found.logical_bytes - unique
-    found.delta_saved = round(delta_saved)
-    found.planes_saved = unique - found.data_bytes - found.delta_saved
+            self._delta_saved[name] = self._delta_saved.get(name, 0) + place.plain_length - share
+
+    def _count_inline(self, part: PartStats, name: str, tensors: tuple[StoredTensor, ...]) -> None:
+        inline = sum(len(tensor.inline) for tensor in tensors if tensor.inline is not None)
+        part.unique_bytes += inline
+        self._stored[name] = self._stored.get(name, 0) + inline
 
 
 def _add_disk(repository: Repository, found: Stats) -> None:
@@ -137,12 +177,18 @@ def _add_disk(repository: Repository, found: Stats) -> None:
     found.packs = len(packs)
     found.records = chunks.log.length()
     found.disk_bytes = sum(row.size for row in packs.values()) + chunks.log.size()
-    found.garbage_bytes = Collector(repository).plan().freed_bytes
+    try:
+        found.garbage_bytes = Collector(repository).plan().freed_bytes
+    except (CorruptError, NotFoundError):
+        found.garbage_bytes = None
 
 
 def _decode_time(repository: Repository, commit: Commit) -> float:
-    """Estimated ns to decode one plain byte of ``commit``, averaged over its chunks."""
-    tensors = [t for entry in commit.parts for t in repository.manifests.part(entry.id).tensors]
+    """Estimated ns to decode one plain byte of ``commit``, averaged over its chunks; 0 when it is damaged."""
+    try:
+        tensors = [t for entry in commit.parts for t in repository.manifests.part(entry.id).tensors]
+    except (CorruptError, NotFoundError):
+        return 0.0
     ids = [chunk for tensor in tensors for chunk in tensor.chunks]
     places = repository.reader.locate(ids)
     sizes = [(places[chunk].plain_length, places[chunk].cost) for chunk in ids if chunk in places]

@@ -108,9 +108,17 @@ def _text_form(kind: str, itemsize: int) -> PlainForm | None:
 
 def _ml_form(name: str, itemsize: int) -> PlainForm | None:
     dtype = DTYPES.get(name)
-    if dtype is not None and dtype.itemsize == itemsize:
+    # Narrow integers are bytes in the table, as any tool can have them.
+    if dtype is not None and dtype.itemsize == itemsize and "int" not in name:
         return PlainForm(dtype)
     return PlainForm(dtype_named("uint8"), None if itemsize == 1 else itemsize) if name.isidentifier() else None
+
+
+def units_of(dtype: NumpyType) -> int:
+    """How many dimensions the table has for one element of a NumPy type: one where it is several of the table's."""
+    name = described(dtype)
+    form = None if name is None else plain_form(name, dtype.itemsize)
+    return 0 if form is None or form.units is None else 1
 
 
 def numpy_type(name: ArrayType) -> NumpyType:

@@ -6,8 +6,10 @@ from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
 from deltackpt.errors import InvalidInputError
+from deltackpt.skeleton import large_values
 from deltackpt.skeleton.nodes import (
     Fields,
+    LargeValue,
     Mapping,
     Member,
     NumpyArray,
@@ -51,6 +53,8 @@ def numpy_build() -> Any:
 
 
 def allocator_of(library: type[TensorNode]) -> Allocator:
+    if library is LargeValue:
+        return large_values.allocate
     made: Allocator = (torch_build() if library is TorchTensor else numpy_build()).allocate
     return made
 
@@ -125,6 +129,13 @@ class Builder:
             self._made[node] = torch_build().sparse(node, [self._tensor(part) for part in node.parts])
         return self._made[node]
 
+    def _large_value(self, node: LargeValue) -> bytes | bytearray | str:
+        if node not in self._made:
+            block, _ = self._memory.window(node)
+            self._made[node] = large_values.value(node, block.handle)
+        made: bytes | bytearray | str = self._made[node]
+        return made
+
     def _handle(self, block: Block) -> Any:
         """The block's memory on the device that was asked for; each block moves once."""
         if self._device is None:
@@ -156,6 +167,7 @@ _MAKERS: dict[type, Any] = {
     TorchDtype: Builder._constant,
     TorchDevice: Builder._constant,
     NumpyScalar: Builder._scalar,
+    LargeValue: Builder._large_value,
 }
 
 

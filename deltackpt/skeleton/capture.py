@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from deltackpt.skeleton.holes import Entry, Settled
-from deltackpt.skeleton.names import is_part_name
+from deltackpt.skeleton.names import is_part_name, shown
 from deltackpt.skeleton.plain_writers import CONTAINERS, PLAIN_WRITERS, registered_writer
+from deltackpt.skeleton.refusal import StateLimitError
 from deltackpt.skeleton.registry import registered_classes
 from deltackpt.skeleton.sharing import Sharing
-from deltackpt.skeleton.tags import TWIN_SHIFT, VERSION, Tag
+from deltackpt.skeleton.tags import MAX_SKELETON, TWIN_SHIFT, VERSION, Tag
 from deltackpt.skeleton.view import View
 from deltackpt.skeleton.walk import Census, Walk, Writer
 from deltackpt.tensor.source import TensorSource
@@ -146,6 +147,11 @@ def _part(walk: Walk, settled: list[Settled], tables: Mapping[str, list[Entry]])
         start = position
     atoms += walk.atoms[start:]
     skeleton = _encode((atoms, walk.blobs))
+    if len(skeleton) > MAX_SKELETON:
+        raise StateLimitError(
+            f"{shown(walk.part)}: what is no tensor of it takes {len(skeleton)} bytes, the limit is {MAX_SKELETON};"
+            " keep long lists of numbers as arrays or tensors"
+        )
     return CapturedPart(walk.part, skeleton, tuple(CapturedTensor(entry.name, entry.source) for entry in table))
 
 

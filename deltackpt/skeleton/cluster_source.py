@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import threading
-from math import prod
+from dataclasses import dataclass
 
+from deltackpt.skeleton.boxes import in_memory
+from deltackpt.skeleton.strided_source import StridedSource
 from deltackpt.skeleton.view import View
 from deltackpt.tensor.dtype import DType
-from deltackpt.tensor.source import TensorSource
+
+# A range of the cluster may begin or end within an element of a view, whose other bytes need a place to go to.
+_MARGIN = 16
 
 
+@dataclass(frozen=True, slots=True)
 class ClusterSource:
-    """Puts the views' elements where they lay; what no view touches reads as zero. Made once, under a lock."""
+    """Puts the views' elements where they lay; what no view touches reads as zero. Each range is made when read."""
 
-    __slots__ = ("_lock", "_memory", "_pieces", "dtype", "shape")
-
-    def __init__(self, pieces: list[tuple[TensorSource, View]], dtype: DType, shape: tuple[int, ...]) -> None:
-        self._pieces = pieces
-        self._lock = threading.Lock()
-        self._memory: memoryview | None = None
-        self.dtype = dtype
-        self.shape = shape
+    pieces: list[tuple[StridedSource, View]]
+    dtype: DType
+    shape: tuple[int, ...]
 
     def read(self, start: int, stop: int) -> memoryview:
-        memory = self._memory
-        if memory is None:
-            with self._lock:
-                memory = self._memory = self._memory or self._assemble()
-        return memory[start:stop]
-
-    def release(self) -> None:
-        self._memory = None
-
-    def _assemble(self) -> memoryview:
         # Imported here because NumPy costs a tenth of a second that light commands must not pay.
         from deltackpt.skeleton.strided import scatter
 
-        memory = memoryview(bytearray(prod(self.shape) * self.dtype.itemsize))
-        for source, view in self._pieces:
-            scatter(source.read(0, view.nbytes), view, memory)
-            source.release()
-        return memory.toreadonly()
+        memory = memoryview(bytearray(stop - start + 2 * _MARGIN))
+        for source, view in self.pieces:
+            for box in in_memory(view, start, stop):
+                scatter(source.box(box), box.of(view).shifted(_MARGIN - start), memory)
+        return memory[_MARGIN : _MARGIN + stop - start].toreadonly()
+
+    def release(self) -> None:
+        """Nothing to drop: every read made its own copy."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+from deltackpt.skeleton.strided_source import StridedSource
 from deltackpt.skeleton.view import View
 from deltackpt.tensor.source import TensorSource
 
-Opener = Callable[[Any, View], TensorSource]
+Opener = Callable[[Any, View], StridedSource]
 """Makes the source of a live tensor's plain bytes, given the tensor and its compact view."""
 
 

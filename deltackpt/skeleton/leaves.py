@@ -10,15 +10,14 @@ from typing import TypeAlias
 from deltackpt.skeleton.names import joined, segment
 from deltackpt.skeleton.nodes import (
     Fields,
+    LargeValue,
     Mapping,
-    NumpyArray,
     PartHere,
     Reference,
     Sequence,
     Skeleton,
     SparseTensor,
     TensorNode,
-    TorchTensor,
     Tree,
 )
 from deltackpt.skeleton.table import TensorInfo
@@ -34,12 +33,18 @@ class TensorLeaf:
 
     ``view`` None: the leaf is the entry ``reference``, with its element type and shape. Otherwise it is that
     window on the entry's plain bytes, with an element type and shape of its own; ``strided.gather`` cuts it out.
+    A large value that is no tensor in the state is one here: it has its bytes in the table, too.
     """
 
     name: str
     reference: Reference
     view: View | None
     node: TensorNode
+
+    @property
+    def is_value(self) -> bool:
+        """Whether the state holds bytes or text here, and no tensor."""
+        return isinstance(self.node, LargeValue)
 
     def form(self, tables: Tables) -> tuple[DType, tuple[int, ...]]:
         """The leaf's own element type and shape."""
@@ -51,10 +56,14 @@ class TensorLeaf:
 
 @dataclass(frozen=True, slots=True)
 class ValueLeaf:
-    """A name under which something else stands: a plain value, a node of another library, or an empty container."""
+    """A name under which something else stands: a plain value, a node of another library, or an empty container.
+
+    ``keys`` are what leads to it, from the root of the state.
+    """
 
     name: str
     value: Tree
+    keys: tuple[object, ...] = ()
 
 
 Leaf: TypeAlias = TensorLeaf | ValueLeaf
@@ -62,21 +71,21 @@ Leaf: TypeAlias = TensorLeaf | ValueLeaf
 
 def leaves(skeleton: Skeleton) -> Iterator[Leaf]:
     """Every leaf of a part in traversal order, by complete name; parts that a root refers to are not entered."""
-    return leaves_below(skeleton.tree, skeleton.part)
+    return leaves_below(skeleton.tree, skeleton.part, (skeleton.part,) if skeleton.part else ())
 
 
-def leaves_below(tree: Tree, path: str) -> Iterator[Leaf]:
-    """The leaves of a tree that stands at ``path``. An empty container is a leaf of its own."""
+def leaves_below(tree: Tree, path: str, keys: tuple[object, ...] = ()) -> Iterator[Leaf]:
+    """The leaves of a tree that stands at ``path``, by way of ``keys``. An empty container is a leaf of its own."""
     if isinstance(tree, SparseTensor):
         for name, part in zip(tree.part_names, tree.parts, strict=True):
             yield _tensor(joined(path, name), part)
-    elif isinstance(tree, TorchTensor | NumpyArray):
+    elif isinstance(tree, TensorNode):
         yield _tensor(path, tree)
     elif isinstance(tree, Sequence | Mapping | Fields) and tree.items:
         for key, item in zip(keys_of(tree), tree.items, strict=True):
-            yield from leaves_below(item, joined(path, segment(key)))
+            yield from leaves_below(item, joined(path, segment(key)), (*keys, key))
     elif not isinstance(tree, PartHere):
-        yield ValueLeaf(path, tree)
+        yield ValueLeaf(path, tree, keys)
 
 
 def keys_of(tree: Sequence | Mapping | Fields) -> list[object] | list[str] | range:

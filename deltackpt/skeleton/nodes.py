@@ -98,6 +98,7 @@ class SparseTensor:
     shape: tuple[int, ...]
     flags: int
     parts: tuple[TorchTensor, ...]
+    parameter: bool = False
 
     @property
     def part_names(self) -> tuple[str, ...]:
@@ -139,12 +140,26 @@ class NumpyArray:
 
 
 @dataclass(frozen=True, slots=True)
+class LargeValue:
+    """A byte string, or text in UTF-8, whose bytes are a table entry. ``kind`` is the tag that a short one has."""
+
+    reference: Reference
+    kind: Tag
+    flags: int
+
+    @property
+    def view(self) -> None:
+        """It is all of its entry."""
+
+
+@dataclass(frozen=True, slots=True)
 class NumpyScalar:
     type: ArrayType
     raw: bytes
 
 
-TensorNode: TypeAlias = TorchTensor | NumpyArray
+TensorNode: TypeAlias = TorchTensor | NumpyArray | LargeValue
+"""What has its bytes in the tensor table."""
 Container: TypeAlias = Sequence | Mapping | Fields
 
 

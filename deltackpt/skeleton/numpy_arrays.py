@@ -6,8 +6,8 @@ loading; arrays of big-endian numbers are stored little-endian and never share.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
@@ -15,8 +15,10 @@ import ml_dtypes
 import numpy as np
 
 from deltackpt.skeleton.array_types import ArrayType, PlainForm, described, plain_form, type_atoms
+from deltackpt.skeleton.boxes import Box
 from deltackpt.skeleton.holes import Hole
 from deltackpt.skeleton.refusal import UnstorableError
+from deltackpt.skeleton.strided_source import StridedSource
 from deltackpt.skeleton.tags import Tag
 from deltackpt.skeleton.view import View, row_major
 from deltackpt.skeleton.walk import Walk, Writer
@@ -25,44 +27,46 @@ from deltackpt.tensor.dtype import DType
 Array = np.ndarray[Any, Any]
 
 
-class ArraySource:
-    """Plain bytes of an array: its own memory when that is contiguous and little-endian, else one copy."""
+@dataclass(frozen=True, slots=True)
+class LiveArray:
+    """An array. ``view`` has one dimension more than the array where an element is several of the table's."""
 
-    __slots__ = ("_array", "_lock", "_plain", "dtype", "shape")
+    array: Array
+    view: View
 
-    def __init__(self, array: Array, view: View) -> None:
-        self._array = array
-        self._lock = threading.Lock()
-        self._plain: memoryview | None = None
-        self.dtype = view.dtype
-        self.shape = view.shape
+    def own_memory(self) -> memoryview | None:
+        array = self._compact()
+        return None if _is_swapped(array.dtype) or not array.flags.c_contiguous else _bytes_of(array)
 
-    def read(self, start: int, stop: int) -> memoryview:
-        plain = self._plain
-        if plain is None:
-            with self._lock:
-                plain = self._plain = self._plain or plain_bytes(self._array, self.shape)
-        return plain[start:stop]
+    def box(self, box: Box) -> memoryview:
+        outer = self.array.ndim
+        # The ellipsis keeps an array of no dimensions an array.
+        inner: Any = (*box.slices[:outer], ...)
+        piece = self._compact()[inner]
+        if _is_swapped(piece.dtype):
+            piece = piece.astype(piece.dtype.newbyteorder("<"))
+        if piece.dtype.names is not None:
+            # Copied as opaque bytes, so that padding between fields is that of the original and not chance.
+            piece = piece.view(f"V{piece.itemsize}")
+        plain = _bytes_of(np.ascontiguousarray(piece))
+        if box.shape[outer:] == self.view.shape[outer:]:
+            return plain
+        units = np.frombuffer(plain, np.uint8).reshape(-1, self.view.shape[-1], self.view.dtype.itemsize)
+        return _bytes_of(np.ascontiguousarray(units[:, box.slices[-1]]))
 
-    def release(self) -> None:
-        self._plain = None
-
-
-def plain_bytes(array: Array, shape: tuple[int, ...]) -> memoryview:
-    """C-order little-endian bytes of ``array``, whose expanded dimensions are cut down to ``shape``."""
-    if array.shape != shape[: array.ndim]:
-        array = array[tuple(slice(extent) for extent in shape[: array.ndim])]
-    if _is_swapped(array.dtype):
-        array = array.astype(array.dtype.newbyteorder("<"))
-    if array.dtype.names is not None:
-        # Copied as opaque bytes, so that padding between fields is that of the original and not chance.
-        array = array.view(f"V{array.itemsize}")
-    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return memoryview(cast(Any, flat)).toreadonly()
+    def _compact(self) -> Array:
+        """The array with its expanded dimensions cut down."""
+        shape = self.view.shape[: self.array.ndim]
+        return self.array if self.array.shape == shape else self.array[Box.whole(shape).slices]
 
 
-def _open(array: Array, view: View) -> ArraySource:
-    return ArraySource(array, view)
+def _bytes_of(array: Array) -> memoryview:
+    """The memory of a contiguous array."""
+    return memoryview(cast(Any, array.reshape(-1).view(np.uint8))).toreadonly()
+
+
+def _open(array: Array, view: View) -> StridedSource:
+    return StridedSource(LiveArray(array, view), view)
 
 
 @lru_cache(maxsize=256)
@@ -157,7 +161,12 @@ def table_form(array: Array) -> tuple[DType | str, tuple[int, ...]]:
     return form.dtype, array.shape + (() if form.units is None else (form.units,))
 
 
-def overwrite(array: Array, plain: memoryview | bytes) -> None:
+def objection(array: Array) -> str | None:
+    """Why the values of a live array cannot be replaced; None when they can."""
+    return None if array.flags.writeable else "read-only"
+
+
+def overwrite(array: Array, plain: memoryview) -> None:
     """Replace the values of a live array with C-order little-endian bytes."""
     dtype = array.dtype.newbyteorder("<") if _is_swapped(array.dtype) else array.dtype
     array[...] = np.frombuffer(plain, np.uint8).view(dtype).reshape(array.shape) if array.size else 0

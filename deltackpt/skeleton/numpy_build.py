@@ -10,6 +10,7 @@ from deltackpt.errors import FormatError
 from deltackpt.skeleton.array_types import numpy_type, plain_form
 from deltackpt.skeleton.nodes import NumpyArray, NumpyScalar
 from deltackpt.skeleton.view import View
+from deltackpt.tensor.dtype import DType
 
 Array = np.ndarray[Any, Any]
 
@@ -31,6 +32,22 @@ def array(node: NumpyArray, handle: Array, view: View) -> Array:
         shape, strides = shape[:-1], None if strides is None else strides[:-1]
     made: Array = np.ndarray(shape, dtype, cast(Any, handle), view.offset, strides)
     return made.byteswap(inplace=True) if dtype.byteorder == ">" else made
+
+
+def of_plain_bytes(plain: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    """An array on writable C-order little-endian bytes."""
+    made: Array = np.ndarray(shape, dtype, cast(Any, plain))
+    return made.byteswap(inplace=True) if dtype.byteorder == ">" else made
+
+
+def type_of_table(dtype: DType) -> np.dtype[Any]:
+    """The NumPy type with the values of a table's type; opaque bytes where NumPy has none."""
+    import ml_dtypes
+
+    name = "bool_" if dtype.name == "bool" else dtype.name
+    found: Any = getattr(np, name, None) or getattr(ml_dtypes, name, None)
+    known: np.dtype[Any] = np.dtype(f"V{dtype.itemsize}" if found is None else found)
+    return known if known.itemsize == dtype.itemsize else np.dtype(f"V{dtype.itemsize}")
 
 
 def scalar(node: NumpyScalar) -> np.generic:

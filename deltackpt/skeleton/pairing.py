@@ -14,16 +14,25 @@ from deltackpt.errors import InvalidInputError
 from deltackpt.skeleton.leaves import Leaf, Tables, TensorLeaf
 from deltackpt.skeleton.names import joined, segment, shown
 from deltackpt.skeleton.nodes import Reference
+from deltackpt.skeleton.registry import registered
 from deltackpt.skeleton.view import View
 
 _SHOWN = 5
 
 
 class PairingError(InvalidInputError):
-    """The target and the stored part do not fit; ``missing``, ``unexpected`` and ``mismatched`` hold all names."""
+    """The target and the stored part do not fit.
 
-    def __init__(self, missing: list[str], unexpected: list[str], mismatched: list[str]) -> None:
-        kinds = (("missing in the target", missing), ("not stored", unexpected), ("different", mismatched))
+    ``missing``, ``unexpected``, ``mismatched`` and ``unwritable`` hold all names, the last two with what is wrong.
+    """
+
+    def __init__(self, missing: list[str], unexpected: list[str], mismatched: list[str], unwritable: list[str]) -> None:
+        kinds = (
+            ("missing in the target", missing),
+            ("not stored", unexpected),
+            ("different", mismatched),
+            ("impossible to write", unwritable),
+        )
         found = "; ".join(f"{_listed(names)} {kind}" for kind, names in kinds if names)
         super().__init__(
             f"the target does not fit: {found}; pass a target of the same shapes and types, "
@@ -32,6 +41,7 @@ class PairingError(InvalidInputError):
         self.missing = missing
         self.unexpected = unexpected
         self.mismatched = mismatched
+        self.unwritable = unwritable
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +56,11 @@ class Pair:
     view: View | None
     target: Any
 
-    def replace(self, plain: memoryview | bytes) -> None:
-        """Overwrite the target, on its device and with its strides, with the leaf's own C-order bytes."""
+    def replace(self, plain: memoryview) -> None:
+        """Overwrite the target, on its device and with its strides, with the leaf's own C-order bytes.
+
+        ``plain`` must be writable, though it is not written: what libraries take for memory is.
+        """
         _library(self.target).overwrite(self.target, plain)
 
 
@@ -61,33 +74,66 @@ def pair(
 ) -> list[Pair]:
     """Pair the tensors within ``target`` (any nesting, such as ``model.state_dict()``) with the leaves of ``part``.
 
-    A tensor of another element type or shape is always an error; one that only one side has is an error when
-    ``strict``. Nothing is changed here.
+    A tensor of another element type or shape, or one that cannot be written, is always an error; one that only one
+    side has is an error when ``strict``. Nothing is changed here.
     """
     live = dict(tensors_within(target, part))
-    stored = {leaf.name: leaf for leaf in leaves if isinstance(leaf, TensorLeaf)}
-    different = [
-        f"{shown(name)} ({what})"
-        for name, leaf in stored.items()
-        if name in live and (what := _difference(live[name], leaf, tables))
-    ]
+    stored = {leaf.name: leaf for leaf in leaves if isinstance(leaf, TensorLeaf) and not leaf.is_value}
+    pairs = [Pair(name, leaf.reference, leaf.view, live[name]) for name, leaf in stored.items() if name in live]
+    different = _told((one.name, _difference(one.target, stored[one.name], tables)) for one in pairs)
+    unwritable = _told((one.name, _library(one.target).objection(one.target)) for one in pairs)
     missing = [name for name in stored if name not in live] if strict else []
     unexpected = [name for name in live if name not in stored] if strict else []
-    if missing or unexpected or different:
-        raise PairingError(missing, unexpected, different)
-    return [Pair(name, leaf.reference, leaf.view, live[name]) for name, leaf in stored.items() if name in live]
+    if missing or unexpected or different or unwritable:
+        raise PairingError(missing, unexpected, different, unwritable)
+    return pairs
+
+
+def _told(found: Iterable[tuple[str, str | None]]) -> list[str]:
+    """The names with which something is wrong, and what."""
+    return [f"{shown(name)} ({what})" for name, what in found if what]
 
 
 def tensors_within(target: object, path: str) -> Iterator[tuple[str, Any]]:
-    """The tensors and arrays of a nested target, by complete name."""
-    if isinstance(target, dict):
-        for key, item in target.items():
-            yield from tensors_within(item, joined(path, segment(key)))
-    elif isinstance(target, list | tuple):
-        for index, item in enumerate(target):
-            yield from tensors_within(item, joined(path, str(index)))
-    elif _is_torch(target) or _is_numpy(target):
+    """The tensors and arrays of a nested target, by complete name: as a state of that structure would name them."""
+    if _is_torch(target):
+        yield from _dense_parts(target, path)
+    elif _is_numpy(target):
         yield path, target
+    else:
+        for key, item in _items(target):
+            yield from tensors_within(item, joined(path, segment(key)))
+
+
+def _items(target: object) -> Iterable[tuple[object, object]]:
+    """What a container holds, with its keys; a registered class holds its fields."""
+    if isinstance(target, dict):
+        return target.items()
+    if (entry := registered(type(target))) is not None:
+        return [(name, getattr(target, name)) for name in entry.fields]
+    return enumerate(target) if isinstance(target, list | tuple) else ()
+
+
+def _dense_parts(tensor: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """A tensor itself, or the parts that make up a sparse one."""
+    from deltackpt.skeleton.torch_tensors import sparse_parts
+
+    parts = sparse_parts(tensor)
+    if parts is None:
+        yield path, tensor
+    else:
+        yield from ((joined(path, name), part) for name, part in parts)
+
+
+def settle(target: Any) -> None:
+    """After the last :meth:`Pair.replace`: what else depends on the values of the tensors within ``target``."""
+    if _is_torch(target):
+        from deltackpt.skeleton.torch_tensors import settle_sparse
+
+        settle_sparse(target)
+    else:
+        for _, item in _items(target):
+            settle(item)
 
 
 def _is_torch(value: object) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
+from functools import cached_property
 from typing import Any
 
 from deltackpt.skeleton.refusal import UnstorableError
 from deltackpt.skeleton.registry import Registered
-from deltackpt.skeleton.tags import FACTORIES, Tag
+from deltackpt.skeleton.tags import FACTORIES, LARGE_VALUE, Tag
 from deltackpt.skeleton.walk import Walk, Writer
 
 _INT64 = range(-(1 << 63), 1 << 64)
@@ -18,6 +19,9 @@ def _itself(walk: Walk, value: object, path: str) -> None:
 
 
 def _text(walk: Walk, value: str, path: str) -> None:
+    if len(value) > LARGE_VALUE:
+        walk.blob(Tag.SURROGATE_STR, value.encode("utf-8", "surrogatepass"), path)
+        return
     if value.isascii():
         walk.atoms.append(value)
         return
@@ -42,7 +46,7 @@ def _bytes(walk: Walk, value: bytes, path: str) -> None:
 
 
 def _bytearray(walk: Walk, value: bytearray, path: str) -> None:
-    walk.blob(Tag.BYTEARRAY, bytes(value), path)
+    walk.blob(Tag.BYTEARRAY, value, path)
 
 
 def _complex(walk: Walk, value: complex, path: str) -> None:
@@ -154,6 +158,7 @@ def _member(entry: Registered) -> Writer:
 
 def _fields(entry: Registered) -> Writer:
     def write(walk: Walk, value: Any, path: str) -> None:
+        _refuse_extras(value, entry, path)
         walk.enter(value, path)
         walk.atoms += (int(entry.kind), entry.name, len(entry.fields))
         for name in entry.fields:
@@ -162,6 +167,18 @@ def _fields(entry: Registered) -> Writer:
         walk.leave(value)
 
     return write
+
+
+def _refuse_extras(value: Any, entry: Registered, path: str) -> None:
+    """An instance has its fields and nothing else, or some of it would be lost; what is computed once is no loss."""
+    for name in entry.fields:
+        if not hasattr(value, name):
+            raise UnstorableError(path, f"the field {name!r} has no value; set it before committing")
+    for name in getattr(value, "__dict__", {}).keys() - set(entry.fields):
+        if not isinstance(getattr(entry.cls, name, None), cached_property):
+            raise UnstorableError(
+                path, f"the attribute {name!r} is no field of {entry.name} and would be lost; make it a field"
+            )
 
 
 PLAIN_WRITERS: dict[type, Writer] = {

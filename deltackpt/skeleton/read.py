@@ -8,9 +8,11 @@ from typing import Any
 from deltackpt.errors import UnsupportedError
 from deltackpt.skeleton.array_types import ArrayType, Field, Record
 from deltackpt.skeleton.cursor import Cursor
+from deltackpt.skeleton.large_values import KINDS
 from deltackpt.skeleton.nodes import (
     SPARSE_PARTS,
     Fields,
+    LargeValue,
     Mapping,
     Member,
     NumpyArray,
@@ -252,7 +254,14 @@ class _Reader:
         parts = self.nodes(len(SPARSE_PARTS[layout]), depth)
         if not all(isinstance(part, TorchTensor) for part in parts):
             self._cursor.fail("a sparse tensor whose parts are not tensors")
-        return SparseTensor(layout, shape, flags, tuple(parts))
+        return SparseTensor(layout, shape, flags, tuple(parts), tag is Tag.SPARSE_PARAMETER)
+
+    def large_value(self, tag: Tag, depth: int) -> LargeValue:
+        flags = self._cursor.natural()
+        kind = self._cursor.natural()
+        if kind not in KINDS:
+            self._cursor.fail(f"a large value of kind {kind}")
+        return LargeValue(_reference(self._cursor), Tag(kind), flags)
 
     def torch_size(self, tag: Tag, depth: int) -> TorchSize:
         return TorchSize(_shape(self._cursor))
@@ -282,6 +291,7 @@ _READERS: dict[int, Callable[[_Reader, Tag, int], Tree]] = {
     Tag.COMPLEX: _Reader.complex_number,
     Tag.RANGE: _Reader.integer_range,
     Tag.SLICE: _Reader.plain_slice,
+    Tag.LARGE_VALUE: _Reader.large_value,
     Tag.LIST: _Reader.sequence,
     Tag.TUPLE: _Reader.sequence,
     Tag.INT_LIST: _Reader.integers,
@@ -301,6 +311,7 @@ _READERS: dict[int, Callable[[_Reader, Tag, int], Tree]] = {
     Tag.TENSOR: _Reader.tensor,
     Tag.TENSOR_VIEW: _Reader.tensor,
     Tag.SPARSE_TENSOR: _Reader.sparse,
+    Tag.SPARSE_PARAMETER: _Reader.sparse,
     Tag.TORCH_SIZE: _Reader.torch_size,
     Tag.TORCH_DTYPE: _Reader.torch_dtype,
     Tag.TORCH_DEVICE: _Reader.torch_device,

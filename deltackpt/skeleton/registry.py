@@ -58,6 +58,11 @@ def registered_classes() -> list[Registered]:
     return list(_by_class.values())
 
 
+def registered(cls: type) -> Registered | None:
+    """How instances of exactly this class are written; None when it was not registered."""
+    return _by_class.get(cls)
+
+
 def class_named(name: str, kind: Tag) -> Registered:
     """The class that a skeleton names; RegistrationError says what to call when this process does not know it."""
     entry = _by_name.get(name)

@@ -9,8 +9,11 @@ VERSION = 0
 MAX_DEPTH = 128
 """Containers within containers, in a state and in a skeleton alike: what fits Python's stack with room to spare."""
 
-MAX_BLOB = 1 << 30
-"""Bytes of one ``bytes``, ``bytearray`` or integer value; larger data belongs in a tensor."""
+LARGE_VALUE = 1 << 20
+"""Bytes of a ``bytes``, ``bytearray`` or ``str`` beyond which it stands in the tensor table, and is cut into chunks."""
+
+MAX_SKELETON = 120 << 20
+"""Bytes of everything else of a part that is no tensor: a skeleton is stored in one piece."""
 
 SLACK_FACTOR = 4
 SLACK_BYTES = 4096
@@ -28,6 +31,7 @@ class Tag(enum.IntEnum):
     COMPLEX = 6
     RANGE = 7
     SLICE = 8
+    LARGE_VALUE = 9
 
     LIST = 10
     TUPLE = 11
@@ -54,6 +58,7 @@ class Tag(enum.IntEnum):
     TORCH_SIZE = 43
     TORCH_DTYPE = 44
     TORCH_DEVICE = 45
+    SPARSE_PARAMETER = 46
 
     ARRAY = 50
     ARRAY_VIEW = 51

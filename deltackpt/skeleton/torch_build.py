@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from deltackpt.errors import FormatError, UnsupportedError
+from deltackpt.errors import FormatError, InvalidInputError, UnsupportedError, brief
 from deltackpt.skeleton.nodes import SparseTensor, TorchDevice, TorchDtype, TorchTensor
 from deltackpt.skeleton.tags import COALESCED, Flag
 from deltackpt.skeleton.torch_memory import buffer_of
@@ -64,7 +64,8 @@ def sparse(node: SparseTensor, parts: list[torch.Tensor]) -> torch.Tensor:
     with without_warnings():
         try:
             made = _coo(node, parts) if node.layout == "sparse_coo" else _compressed(node, parts)
-            return made.requires_grad_(bool(node.flags & Flag.REQUIRES_GRAD))
+            grad = bool(node.flags & Flag.REQUIRES_GRAD)
+            return torch.nn.Parameter(made, requires_grad=grad) if node.parameter else made.requires_grad_(grad)
         except (RuntimeError, ValueError, IndexError) as error:
             raise FormatError(f"skeleton: a sparse tensor that torch refuses: {error}") from error
 
@@ -95,6 +96,16 @@ def device_named(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError as error:
         raise UnsupportedError(f"torch {torch.__version__} has no device {name!r}; upgrade torch") from error
+
+
+def check_device(device: Device) -> None:
+    """InvalidInputError unless tensors can be put on ``device`` here."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        raise InvalidInputError(
+            f"device {device!r} cannot be used: {brief(str(error))}; leave it out for the CPU"
+        ) from None
 
 
 def constant(node: TorchDtype | TorchDevice) -> torch.dtype | torch.device:

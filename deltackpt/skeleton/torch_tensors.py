@@ -5,13 +5,15 @@ Imported only when the program has imported torch itself.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable
+from dataclasses import dataclass
 
 import torch
 
+from deltackpt.skeleton.boxes import Box
 from deltackpt.skeleton.holes import Hole
 from deltackpt.skeleton.refusal import UnstorableError
+from deltackpt.skeleton.strided_source import StridedSource
 from deltackpt.skeleton.tags import COALESCED, TWIN_SHIFT, Flag, Tag
 from deltackpt.skeleton.torch_memory import buffer_of
 from deltackpt.skeleton.view import View, row_major
@@ -25,6 +27,11 @@ _TYPES: dict[torch.dtype, DType] = {
 # Integers of the same width move as bits everywhere, also for types that have few kernels of their own.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
+_QUANTIZED = (
+    "store int_repr() with q_scale() and q_zero_point(), or with q_per_channel_scales(), q_per_channel_zero_points()"
+    " and q_per_channel_axis(), and make it again after loading"
+)
+
 _COMPRESSED = {
     torch.sparse_csr: ("sparse_csr", "crow_indices", "col_indices"),
     torch.sparse_csc: ("sparse_csc", "ccol_indices", "row_indices"),
@@ -33,72 +40,63 @@ _COMPRESSED = {
 }
 
 
-class TorchSource:
-    """Plain bytes of a tensor on any device: its own memory when that is contiguous on the CPU, else one copy."""
+@dataclass(frozen=True, slots=True)
+class LiveTensor:
+    """A tensor on any device, of which ``shape`` is what is left when expanded dimensions are cut down."""
 
-    __slots__ = ("_lock", "_plain", "_tensor", "dtype", "shape")
+    tensor: torch.Tensor
+    shape: tuple[int, ...]
 
-    def __init__(self, tensor: torch.Tensor, view: View) -> None:
-        self._tensor = tensor
-        self._lock = threading.Lock()
-        self._plain: memoryview | None = None
-        self.dtype = view.dtype
-        self.shape = view.shape
+    def own_memory(self) -> memoryview | None:
+        tensor = self._compact()
+        if tensor.device.type != "cpu" or tensor.is_conj() or tensor.is_neg() or not tensor.is_contiguous():
+            return None
+        return buffer_of(tensor).toreadonly()
 
-    def read(self, start: int, stop: int) -> memoryview:
-        plain = self._plain
-        if plain is None:
-            with self._lock:
-                plain = self._plain = self._plain or plain_bytes(self._tensor, self.shape)
-        return plain[start:stop]
+    def box(self, box: Box) -> memoryview:
+        return buffer_of(_bits_of(self._compact()[box.slices]).cpu().contiguous()).toreadonly()
 
-    def release(self) -> None:
-        self._plain = None
-
-    @property
-    def device(self) -> torch.device:
-        return self._tensor.device
-
-    @property
     def bits(self) -> torch.Tensor:
-        """The live tensor whose elements, in row-major order, are the plain bytes; for whoever copies them itself."""
-        return bits_of(self._tensor, self.shape)
+        """Live, on its device: integers that are the plain bytes in C order, for whoever copies them himself."""
+        return _bits_of(self._compact())
+
+    def _compact(self) -> torch.Tensor:
+        tensor = self.tensor.detach()
+        return tensor if tensor.shape == self.shape else tensor[Box.whole(self.shape).slices]
 
 
-def plain_bytes(tensor: torch.Tensor, shape: tuple[int, ...]) -> memoryview:
-    """C-order bytes of ``tensor``, whose expanded dimensions are cut down to ``shape``."""
-    return buffer_of(bits_of(tensor, shape).cpu().contiguous()).toreadonly()
-
-
-def bits_of(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """``tensor`` as integers of the width of its elements, its expanded dimensions cut down to ``shape``."""
-    tensor = tensor.detach()
-    if tensor.shape != shape:
-        tensor = tensor[tuple(slice(extent) for extent in shape)]
+def _bits_of(tensor: torch.Tensor) -> torch.Tensor:
     tensor = tensor.resolve_conj().resolve_neg()
     bits = _BITS.get(tensor.itemsize)
     return tensor if bits is None else tensor.view(bits)
 
 
-def _open(tensor: torch.Tensor, view: View) -> TorchSource:
-    return TorchSource(tensor, view)
+def plain_bytes(tensor: torch.Tensor) -> memoryview:
+    """The C-order bytes of a whole tensor: its own memory, or a copy of it."""
+    shape = tuple(tensor.shape)
+    return LiveTensor(tensor, shape).box(Box.whole(shape))
+
+
+def _open(tensor: torch.Tensor, view: View) -> StridedSource:
+    return StridedSource(LiveTensor(tensor, view.shape), view)
 
 
 def _describe(tensor: torch.Tensor, dtype: DType, path: str) -> tuple[View, Hashable]:
     """The tensor's window on its storage, and what stands for that storage."""
     shape: tuple[int, ...] = tuple(tensor.shape)
-    if 0 in shape:
-        return View(dtype, shape), ("empty", id(tensor))
-    if tensor.is_conj() or tensor.is_neg():
-        return View(dtype, shape), ("resolved", id(tensor))
-    storage = tensor.untyped_storage()
-    address = storage.data_ptr()
-    if not address and not storage.nbytes():
-        raise UnstorableError(path, "the tensor's storage has been freed; gather or reload it before committing")
     size = dtype.itemsize
     strides: tuple[int, ...] | None = tuple([step * size for step in tensor.stride()])
     if strides == row_major(shape, size):
         strides = None
+    if 0 in shape:
+        return View(dtype, shape, strides), ("empty", id(tensor))
+    if tensor.is_conj() or tensor.is_neg():
+        view = View(dtype, shape, strides)
+        return view if view.is_one_to_one() else View(dtype, shape), ("resolved", id(tensor))
+    storage = tensor.untyped_storage()
+    address = storage.data_ptr()
+    if not address and not storage.nbytes():
+        raise UnstorableError(path, "the tensor's storage has been freed; gather or reload it before committing")
     return View(dtype, shape, strides, int(tensor.storage_offset()) * size), address or ("storage", storage._cdata)
 
 
@@ -122,7 +120,7 @@ def _storable_type(tensor: torch.Tensor, path: str) -> DType:
         raise UnstorableError(path, f"tensors of layout {tensor.layout} cannot be stored; pass to_dense()")
     dtype = _TYPES.get(tensor.dtype)
     if dtype is None:
-        advice = "pass int_repr() with its scales" if tensor.is_quantized else "convert it to a stored type"
+        advice = _QUANTIZED if tensor.is_quantized else "convert it to a stored type"
         raise UnstorableError(path, f"tensors of type {tensor.dtype} cannot be stored; {advice}")
     return dtype
 
@@ -136,19 +134,21 @@ def _tensor(walk: Walk, tensor: torch.Tensor, path: str) -> None:
 
 
 def _parameter(walk: Walk, tensor: torch.Tensor, path: str) -> None:
-    if tensor.layout is not torch.strided:
-        raise UnstorableError(path, "sparse parameters cannot be stored; pass its .data")
-    _hole(walk, tensor, path, int(Flag.PARAMETER) | (int(Flag.REQUIRES_GRAD) if tensor.requires_grad else 0))
+    layout = tensor.layout
+    if layout is torch.sparse_coo or layout in _COMPRESSED:
+        _sparse(walk, tensor, path, Tag.SPARSE_PARAMETER)
+    else:
+        _hole(walk, tensor, path, int(Flag.PARAMETER) | (int(Flag.REQUIRES_GRAD) if tensor.requires_grad else 0))
 
 
-def _sparse(walk: Walk, tensor: torch.Tensor, path: str) -> None:
+def _sparse(walk: Walk, tensor: torch.Tensor, path: str, tag: Tag = Tag.SPARSE_TENSOR) -> None:
     """A sparse tensor is its layout, its shape and its dense parts, each a leaf below its name."""
     layout, coalesced, parts = walk.census.once(tensor, _sparse_parts)
     flags = int(Flag.REQUIRES_GRAD) if tensor.requires_grad else 0
     shape = tuple(tensor.shape)
-    twin = walk.census.twin(tensor, (layout, flags, coalesced, shape, tuple(_place(part) for _, part in parts)))
+    twin = walk.census.twin(tensor, (tag, layout, flags, coalesced, shape, tuple(_place(part) for _, part in parts)))
     walk.enter(tensor, path)
-    walk.atoms += (int(Tag.SPARSE_TENSOR), flags | coalesced | twin << TWIN_SHIFT, layout, len(shape), *shape)
+    walk.atoms += (int(tag), flags | coalesced | twin << TWIN_SHIFT, layout, len(shape), *shape)
     for name, part in parts:
         walk.child(part, path, name)
     walk.leave(tensor)
@@ -195,10 +195,45 @@ def table_form(tensor: torch.Tensor) -> tuple[DType | str, tuple[int, ...]]:
     return _TYPES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape)
 
 
-def overwrite(tensor: torch.Tensor, plain: memoryview | bytes) -> None:
+def objection(tensor: torch.Tensor) -> str | None:
+    """Why the values of a live tensor cannot be replaced; None when they can."""
+    if tensor.is_meta:
+        return "on the meta device, which holds no values"
+    if tensor.is_inference() and not torch.is_inference_mode_enabled():
+        return "made in inference mode, outside of which it is read-only"
+    if any(step == 0 and extent > 1 for step, extent in zip(tensor.stride(), tensor.shape, strict=True)):
+        return "expanded, so that several of its elements are one"
+    return None
+
+
+def overwrite(tensor: torch.Tensor, plain: memoryview) -> None:
     """Replace the values of a live tensor with C-order bytes, on its device and with its strides."""
     if not tensor.numel():
         return
-    flat = torch.frombuffer(bytearray(plain), dtype=torch.uint8)
+    kind = tensor.dtype
+    target = tensor.detach()
+    if not (tensor.is_conj() or tensor.is_neg()):
+        # As bits: some types have no kernel that copies them.
+        kind = _BITS.get(tensor.itemsize, kind)
+        target = target.view(kind)
     with torch.no_grad():
-        tensor.detach().copy_(flat.view(tensor.dtype).view(tensor.shape))
+        target.copy_(torch.frombuffer(plain, dtype=torch.uint8).view(kind).view(tensor.shape))
+
+
+def sparse_parts(tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]] | None:
+    """The dense parts of a live sparse tensor, by name, on its own memory; None for any other tensor."""
+    if tensor.layout is torch.sparse_coo or tensor.layout in _COMPRESSED:
+        return _sparse_parts(tensor)[2]
+    return None
+
+
+def settle_sparse(tensor: torch.Tensor) -> None:
+    """After the indices of a live tensor were replaced: say anew whether they are sorted and unique."""
+    if tensor.layout is torch.sparse_coo:
+        with torch.no_grad():
+            indices = tensor._indices()
+            before, after = indices[:, :-1], indices[:, 1:]
+            rising = torch.zeros(after.shape[1:], dtype=torch.bool, device=indices.device)
+            for low, high in zip(before.flip(0), after.flip(0), strict=True):
+                rising = (high > low) | ((high == low) & rising)
+            tensor._coalesced_(bool(rising.all()))

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from deltackpt.skeleton.holes import Hole
+from deltackpt.skeleton.large_values import KINDS, large_hole
 from deltackpt.skeleton.names import joined, segment, shown, trail
 from deltackpt.skeleton.plain import unhashable_part
 from deltackpt.skeleton.refusal import DuplicateNameError, StateLimitError, UnstorableError, refuse
-from deltackpt.skeleton.tags import MAX_BLOB, MAX_DEPTH, Tag
+from deltackpt.skeleton.tags import LARGE_VALUE, MAX_DEPTH, Tag
 
 Writer = Callable[["Walk", Any, str], None]
 
@@ -73,6 +74,7 @@ class Walk:
         self.census = census
         self._kinds = kinds
         self._open: set[int] = set()
+        self._within_key = 0
         self._keys: list[object] = list(keys)
 
     def write(self, value: object, path: str) -> None:
@@ -108,16 +110,17 @@ class Walk:
             raise UnstorableError(
                 path, f"{kind} cannot be stored as a key or a set element; use str, int, bytes or tuples of them"
             )
+        self._within_key += 1
         self.write(value, path)
+        self._within_key -= 1
 
-    def blob(self, tag: Tag, raw: bytes, path: str) -> None:
-        """Append a node whose value is a byte string."""
-        if len(raw) > MAX_BLOB:
-            raise StateLimitError(
-                f"{shown(path)}: {len(raw)} bytes, the limit is {MAX_BLOB}; store it as a uint8 tensor"
-            )
+    def blob(self, tag: Tag, raw: bytes | bytearray, path: str) -> None:
+        """Append a node whose value is a byte string. A large one, unless it is a key, goes to the tensor table."""
+        if len(raw) > LARGE_VALUE and tag in KINDS and not self._within_key:
+            self.hole(large_hole(path, self.part, tag, raw))
+            return
         self.atoms.append(int(tag))
-        self.blobs.append(raw)
+        self.blobs.append(bytes(raw))
 
     def encoded_alone(self, value: object, path: str) -> tuple[bytes, list[object], list[bytes]]:
         """The node of a set element by itself: its bytes (by which a set is ordered), atoms and byte strings."""

@@ -103,6 +103,10 @@ DTYPES: dict[str, DType] = {
         DType("uint16", 2, Element.INT16, "U16"),
         DType("uint8", 1, Element.INT8, "U8"),
         DType("bool", 1, Element.INT8, "BOOL"),
+        # Shells of PyTorch: bytes without arithmetic, one value of a narrow integer in each.
+        *(DType(f"bits{form}", 1, Element.INT8, None) for form in ("8", "1x8", "2x4", "4x2")),
+        DType("bits16", 2, Element.INT16, None),
+        *(DType(f"{sign}int{bits}", 1, Element.INT8, None) for sign in ("", "u") for bits in range(1, 8)),
     )
 }
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from deltackpt.commit.request import plain_config
+from deltackpt.commit.request import free_form
 from deltackpt.errors import InvalidInputError
 from deltackpt.history.objects import encode_free_form
 from deltackpt.history.refs import Branch
@@ -23,7 +23,7 @@ from deltackpt.store import Store
 from deltackpt.training import preflight, report
 from deltackpt.training.cast import Cast
 from deltackpt.training.frozen import Frozen
-from deltackpt.training.job import Opening, plain_keep
+from deltackpt.training.job import Opening
 from deltackpt.training.nested import without_meta
 from deltackpt.training.ranks import Ranks
 from deltackpt.training.restoring import Restorer
@@ -81,7 +81,7 @@ class Checkpointer:
         things = {MODEL: model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, **(extra or {})}
         reference = Frozen(model, origin) if frozen == "reference" else None
         roster = Roster.of(things, dataloader=dataloader, files=files, include=include, frozen=reference)
-        encoded = b"" if config is None else encode_free_form(plain_config(config))
+        encoded = b"" if config is None else encode_free_form(free_form(config, "config"))
         manner = Manner(uuid.uuid4().hex, Branch(branch).name, encoded, on_busy, on_error, report.scalars_to(scalars))
         choice = Choice(None if load is None else frozenset(load), strict, rename or {})
         self.epoch = 0
@@ -290,8 +290,8 @@ class Checkpointer:
         head = self._store.branches().get(self._branch)
 
         def opening(lend: bool) -> Opening:
-            plain = plain_keep(keep)
-            return Opening(self._store.path, options.workers, options.chain_budget, nice, lend, plain, os.getpid())
+            policy = None if keep is None else keep.to_toml()
+            return Opening(self._store.path, options.workers, options.chain_budget, nice, lend, policy, os.getpid())
 
         return Saver(opening, worker, memory, None if head is None else head.id)
 

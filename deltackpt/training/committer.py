@@ -15,9 +15,10 @@ import msgspec
 
 from deltackpt.chunkstore.plain_cache import CommitPlains
 from deltackpt.chunkstore.plains import LentPlains
-from deltackpt.commit.commit import BranchMovedError, commit
+from deltackpt.commit.commit import commit
 from deltackpt.commit.content import Content, ContentPart
 from deltackpt.commit.request import CommitRequest, Expected
+from deltackpt.commit.start import BranchMovedError
 from deltackpt.errors import DeltackptError, StorageError, public_kind
 from deltackpt.fs.disk import DiskFullError
 from deltackpt.history.commits import Commit
@@ -31,7 +32,7 @@ from deltackpt.maintenance.keep import Keep
 from deltackpt.maintenance.prune import prune
 from deltackpt.skeleton.capture import CapturedTensor
 from deltackpt.tensor.dtype import DType, dtype_named
-from deltackpt.training.job import Job, Note, Opening, Outcome, Row, keep_of, run_of
+from deltackpt.training.job import Job, Note, Opening, Outcome, Row, run_of
 
 # Cleaning may take this share of the time, so that a policy costs no more in a large store than in a small one.
 CLEANING_SHARE = 0.1
@@ -59,7 +60,7 @@ class Committer:
         self._lent = LentPlains() if opening.lend else None
         options = Options(threads=opening.threads, cache_bytes=0, chain_budget=opening.chain_budget)
         self._repository = Repository(opening.path, options, _nobody, cache=self._lent or CommitPlains(0))
-        self._keep = keep_of(opening.keep)
+        self._keep = None if opening.keep is None else Keep.from_toml(opening.keep)
         self._next_cleaning = 0.0
 
     def run(self, job: Job, memory: memoryview) -> Outcome:

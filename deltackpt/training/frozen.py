@@ -57,6 +57,6 @@ class Frozen:
         version = parameter._version
         known = self._hashes.get(name)
         if known is None or known[0] != version:
-            value = ChunkId.of(plain_bytes(parameter, tuple(parameter.shape))).hex()
+            value = ChunkId.of(plain_bytes(parameter)).hex()
             known = self._hashes[name] = (version, value)
         return known[1]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from deltackpt.history.commits import Commit
-from deltackpt.maintenance.keep import Keep
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -55,7 +52,8 @@ class Job(msgspec.Struct, frozen=True):
 class Opening(msgspec.Struct, frozen=True):
     """How a writer works: which store, with how many threads, how far it steps back for others, under which policy.
 
-    ``lend`` says that a snapshot's buffer stays as it is until the next commit has ended, to be its delta bases.
+    ``keep`` is that policy as TOML. ``lend`` says that a snapshot's buffer stays as it is until the next commit has
+    ended, to be its delta bases.
     """
 
     path: str
@@ -63,7 +61,7 @@ class Opening(msgspec.Struct, frozen=True):
     chain_budget: float
     nice: int
     lend: bool
-    keep: dict[str, Any] | None
+    keep: str | None
     parent_pid: int
 
 
@@ -86,22 +84,6 @@ class Note(msgspec.Struct, frozen=True, tag=True):
     text: str
     warning: bool = False
     final: bool = False
-
-
-def plain_keep(keep: Keep | None) -> dict[str, Any] | None:
-    """A policy as plain data."""
-    if keep is None:
-        return None
-    return {field.name: _plain(getattr(keep, field.name)) for field in dataclasses.fields(keep)}
-
-
-def keep_of(plain: dict[str, Any] | None) -> Keep | None:
-    """The policy again; it checks itself."""
-    return None if plain is None else Keep(**plain)
-
-
-def _plain(value: Any) -> Any:
-    return f"{int(value.total_seconds())}s" if isinstance(value, datetime.timedelta) else value
 
 
 TRAINING = "training"

@@ -85,9 +85,9 @@ def bare_stored(stored: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str,
     """Stored values under bare names, also where a wrapped state dict was stored as it is."""
     if all(name in live for name in stored):
         return dict(stored)
-    stripped = without_wrappers(list(stored))
-    found = sum(name in live for name in stripped)
-    return dict(zip(stripped, stored.values(), strict=True)) if found > sum(n in live for n in stored) else dict(stored)
+    pairs = zip(without_wrappers(list(stored)), stored.values(), strict=True)
+    stripped = {name: value for name, value in pairs if name is not None}
+    return stripped if len(stripped.keys() & live) > len(stored.keys() & live) else dict(stored)
 
 
 def renamed(stored: Mapping[str, Any], rules: Mapping[str, str]) -> dict[str, Any]:

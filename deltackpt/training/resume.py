@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from deltackpt.commit.request import plain_config
+from deltackpt.commit.request import free_form
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.history.commits import Commit, ThinnedError
 from deltackpt.history.objects import encode_free_form
@@ -123,4 +123,4 @@ def _changed(then: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any, An
 
 def _plain(config: Any) -> Any:
     """As it comes back from a commit."""
-    return msgspec.msgpack.decode(encode_free_form(plain_config(config)), strict=False)
+    return msgspec.msgpack.decode(encode_free_form(free_form(config, "config")), strict=False)

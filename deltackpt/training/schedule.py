@@ -34,7 +34,7 @@ class Schedule:
         given = (every,) if isinstance(every, int | str) else tuple(every or ())
         steps = [_steps(value) for value in given if isinstance(value, int)]
         seconds = [_seconds(value) for value in given if not isinstance(value, int)]
-        goals = () if keep is None else tuple(Goal(name, way == "min") for way, name in keep.metrics())
+        goals = () if keep is None else tuple(Goal(name, way == "min") for way, name, _ in keep.metrics())
         milestones = () if keep is None else keep.milestones
         return cls(min(steps, default=None), min(seconds, default=None), frozenset(milestones), goals)
 

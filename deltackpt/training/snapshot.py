@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from deltackpt.skeleton.capture import Captured, CapturedTensor
-from deltackpt.skeleton.torch_tensors import TorchSource
+from deltackpt.skeleton.strided_source import StridedSource
+from deltackpt.skeleton.torch_tensors import LiveTensor
 from deltackpt.training.buffer import Buffer
 from deltackpt.training.job import JobPart, Row
 
@@ -22,6 +23,7 @@ ALIGNMENT = 64
 MAX_WINDOWS = 100_000
 
 _Shape = tuple[torch.dtype, tuple[int, ...], int]
+_Move = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,41 +106,40 @@ def copy(captured: Captured, laid_out: Layout, target: Target) -> Copied:
     """Copy every tensor to its place. What the training does next changes nothing in the snapshot any more."""
     tensors = [tensor for part in captured.parts for tensor in part.tensors]
     rows = [row for part in laid_out.parts for row in part.rows]
-    by_device: dict[torch.device, list[tuple[TorchSource, Row]]] = {}
+    by_device: dict[torch.device, list[_Move]] = {}
     for tensor, row in zip(tensors, rows, strict=True):
         source = tensor.source
-        if isinstance(source, TorchSource):
-            by_device.setdefault(source.device, []).append((source, row))
+        if isinstance(source, StridedSource) and isinstance(source.live, LiveTensor):
+            bits = source.live.bits()
+            by_device.setdefault(bits.device, []).append((bits, target.window(bits, row.offset)))
         else:
             nbytes = _nbytes(tensor)
             target.buffer.view[row.offset : row.offset + nbytes] = source.read(0, nbytes)
             source.release()
-    events = [event for device, pairs in by_device.items() if (event := _from_device(device, pairs, target))]
+    events = [event for device, moves in by_device.items() if (event := _from_device(device, moves, target))]
     return Copied(tuple(events))
 
 
-def _from_device(device: torch.device, pairs: Sequence[tuple[TorchSource, Row]], target: Target) -> Any:
+def _from_device(device: torch.device, moves: Sequence[_Move], target: Target) -> Any:
     if device.type != "cuda":
-        _copy(pairs, target, non_blocking=False)
+        _copy(moves, non_blocking=False)
         return None
     target.pin()
     current = torch.cuda.current_stream(device)
     aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     aside.wait_stream(current)
     with torch.cuda.stream(aside):
-        _copy(pairs, target, non_blocking=True)
+        _copy(moves, non_blocking=True)
         event = aside.record_event()
     # The optimizer's next step, on the current stream, comes after the copy.
     current.wait_event(event)
     return event
 
 
-def _copy(pairs: Sequence[tuple[TorchSource, Row]], target: Target, *, non_blocking: bool) -> None:
+def _copy(moves: Sequence[_Move], *, non_blocking: bool) -> None:
+    sources, places = zip(*moves, strict=True)
     with torch.no_grad():
-        sources = [source.bits for source, _ in pairs]
-        places = [target.window(bits, row.offset) for bits, (_, row) in zip(sources, pairs, strict=True)]
-        if sources:
-            torch._foreach_copy_(places, sources, non_blocking=non_blocking)
+        torch._foreach_copy_(places, sources, non_blocking=non_blocking)
 
 
 def _nbytes(tensor: CapturedTensor) -> int:

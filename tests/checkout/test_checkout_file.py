@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import stat
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from skeleton_round_trip import assert_same
 from training import Model
 
-from deltackpt import InvalidInputError, NotFoundError, StorageError, Store
+from deltackpt import DeltackptError, InvalidInputError, NotFoundError, StorageError, Store
 
 
 @pytest.fixture
@@ -191,3 +192,91 @@ def test_progress_hears_of_every_byte(committed: Store, tmp_path: Path, trained:
     heard: list[int] = []
     committed.checkout("main", tmp_path / "out", part="rng", progress=heard.append)
     assert sum(heard) == trained[1]["rng"]["torch"].nbytes
+
+
+@pytest.mark.parametrize("name", ["new folder/", "", ".", "a\0b"])
+def test_what_names_no_file_is_refused(committed: Store, tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        committed.checkout("main", f"{tmp_path}/{name}" if name not in ("", ".") else name, part="model", force=True)
+    assert "\n" not in str(caught.value)
+    assert ".tmp" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpts"]
+
+
+@pytest.mark.parametrize("folder", ["/proc", "/sys"])
+def test_a_folder_that_cannot_be_written_is_named_and_no_hidden_file(committed: Store, folder: str) -> None:
+    with pytest.raises(DeltackptError) as caught:
+        committed.checkout("main", f"{folder}/out.safetensors", part="model")
+    assert str(caught.value).startswith(f"cannot write '{folder}/out.safetensors': ")
+    assert ".tmp" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "日" * 80])
+def test_the_longest_names(committed: Store, tmp_path: Path, name: str) -> None:
+    committed.checkout("main", tmp_path / name, part="model")
+    assert "emb.weight" in load_file(tmp_path / name)
+
+
+def test_a_path_may_be_bytes(committed: Store, tmp_path: Path) -> None:
+    committed.checkout("main", os.fsencode(tmp_path / "out"), part="model")  # type: ignore[arg-type]
+    assert "emb.weight" in load_file(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["store.json", "out", "packs/out", "log/0000000000000009.rec"])
+def test_nothing_is_put_among_the_files_of_a_store(committed: Store, tmp_path: Path, name: str) -> None:
+    other = Store.init(tmp_path / "other")
+    (tmp_path / "link").symlink_to(committed.path)
+    for store in (committed.path, other.path, str(tmp_path / "link")):
+        with pytest.raises(InvalidInputError, match=r"lies in the store .*; choose a target outside of it"):
+            committed.checkout("main", f"{store}/{name}", part="model", force=True)
+    assert Store(committed.path).resolve("main").step == 20
+
+
+def written(store: Store, folder: Path, state: Any, **options: Any) -> tuple[dict[str, torch.Tensor], Any]:
+    """The tensors of the file that a state becomes, and what the header says of them."""
+    store.commit(state)
+    store.checkout("main", folder / "out.safetensors", force=True, **options)
+    with safe_open(folder / "out.safetensors", "pt") as file:
+        return load_file(folder / "out.safetensors"), json.loads(file.metadata()["deltackpt"])
+
+
+def test_types_that_the_format_lacks_go_out_as_their_bytes(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wide = torch.randn(300, 5, dtype=torch.complex128)
+    half = torch.view_as_complex(torch.randn(4, 2).half())
+    raw = torch.arange(6, dtype=torch.uint8)
+    state = {"wide": wide, "half": half, "bits": raw.view(torch.bits8), "int": raw.view(torch.int4), "w": torch.ones(2)}
+    tensors, told = written(store, tmp_path, {"m": state})
+    assert torch.equal(torch.view_as_complex(tensors["m/wide"]), wide)
+    assert torch.equal(tensors["m/half"], torch.view_as_real(half))
+    assert torch.equal(tensors["m/bits"], raw)
+    assert torch.equal(tensors["m/int"], raw)
+    assert told["tensors"] == {
+        "m/wide": {"dtype": "complex128", "shape": [300, 5]},
+        "m/half": {"dtype": "complex32", "shape": [4]},
+        "m/bits": {"dtype": "bits8", "shape": [6]},
+        "m/int": {"dtype": "int4", "shape": [6]},
+    }
+    assert "tensor 'm/wide' and 3 more: safetensors has no such name or type" in caplog.text
+    store.commit_file(tmp_path / "out.safetensors", branch="again")
+    store.checkout("again", tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "out.safetensors").read_bytes()
+
+
+def test_names_that_a_file_must_not_hold_are_encoded(store: Store, tmp_path: Path) -> None:
+    names = ["a\0b", "/etc/passwd", "..", "x/../y", "C:\\x", "n" * 5000, "__metadata__", "plain", "a%00b"]
+    state = {name: torch.full((2,), float(number)) for number, name in enumerate(names)}
+    tensors, told = written(store, tmp_path, {"m": state}, part="m")
+    found = {told.get("tensors", {}).get(name, {}).get("name", name): tensor for name, tensor in tensors.items()}
+    assert {name: tensor[0].item() for name, tensor in found.items()} == {n: float(i) for i, n in enumerate(names)}
+    assert set(tensors) >= {"plain", "a%00b", "%2Fetc%2Fpasswd", "%2E%2E"}
+    store.commit_file(tmp_path / "out.safetensors", branch="again")
+
+
+def test_large_values_go_with_a_whole_state_alone(store: Store, tmp_path: Path) -> None:
+    state = {"m": {"w": torch.ones(2), "raw": b"x" * (2 << 20)}}
+    tensors, _ = written(store, tmp_path, state)
+    assert tensors["m/raw"].numpy().tobytes() == state["m"]["raw"]
+    tensors, _ = written(store, tmp_path, {"m": {**state["m"], "v": 1}}, part="m")
+    assert list(tensors) == ["w"]

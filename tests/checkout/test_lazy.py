@@ -100,3 +100,56 @@ def test_a_name_that_is_not_there_is_answered_with_near_ones(store: Store, train
         store.reader("main").tensor("model/emb.weigth")
     expected = f"commit {commit.id.short} (step 10) has no tensor 'model/emb.weigth'; did you mean 'model/emb.weight'"
     assert str(caught.value).startswith(expected)
+
+
+ARRAYS = {
+    "texts": np.array([f"n{number:04}" for number in range(300)]).reshape(100, 3),
+    "bytes": np.array([b"ab", b"c"] * 300),
+    "dates": np.array(["2026-01-02", "NaT"] * 200, "M8[D]"),
+    "spans": np.arange(500).astype("m8[ms]"),
+    "big-endian": np.arange(600, dtype=">i4").reshape(100, 6),
+    "big-endian texts": np.array(["xy", "z"] * 100, ">U2"),
+    "records": np.array([(number, number / 2) for number in range(100)], [("i", "i4"), ("f", ">f8")]),
+    "halves": np.arange(900, dtype=np.float16),
+    "truths": np.arange(900) % 3 == 0,
+    "scalar": np.array(2.5, ">f4"),
+    "empty": np.zeros((0, 4), "U3"),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_come_back_with_their_own_type(store: Store, name: str) -> None:
+    array = ARRAYS[name]
+    store.commit({"m": {"a": array, "part": array[1:] if array.ndim else array}}, step=1)
+    lazy = store.reader("main").tensor("m/a")
+    assert (lazy.dtype, lazy.shape, lazy.nbytes) == (array.dtype, array.shape, array.nbytes)
+    for found in (lazy[...], lazy.numpy(), np.asarray(lazy)):
+        assert_same(found, array)
+    if array.ndim:
+        assert len(lazy) == len(array)
+        assert_same(lazy[2:7], array[2:7])
+        assert_same(store.reader("main").tensor("m/part")[...], array[1:])
+    if len(array.shape) == 1:
+        assert lazy[3] == array[3] or np.isnat(array[3])
+        assert type(lazy[np.int64(3)]) is type(array[3])
+
+
+def test_a_lazy_tensor_is_an_array_to_numpy(store: Store) -> None:
+    weight = torch.arange(6.0).reshape(3, 2)
+    store.commit({"w": weight, "x": torch.tensor(1.5)}, step=1)
+    lazy = store.reader("main").tensor("w")
+    assert np.asarray(lazy).tolist() == weight.tolist()
+    assert np.asarray(lazy, dtype=np.int64).dtype == np.int64
+    assert np.array(lazy).flags.writeable
+    assert float(np.sum(lazy)) == 15
+    assert [row.tolist() for row in lazy] == weight.tolist()
+    with pytest.raises(TypeError, match="has no length"):
+        len(store.reader("main").tensor("x"))
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "complex32", "bool", "uint16", "float4_e2m1fn_x2"])
+def test_every_torch_type_has_an_array(store: Store, name: str) -> None:
+    dtype = getattr(torch, name)
+    raw = torch.arange(8 * dtype.itemsize, dtype=torch.uint8) % 2
+    store.commit({"w": raw.view(dtype)}, step=1)
+    assert store.reader("main").tensor("w").numpy().tobytes() == raw.numpy().tobytes()

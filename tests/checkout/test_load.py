@@ -12,7 +12,7 @@ from disks import damage, packs
 from skeleton_round_trip import assert_same
 from training import STEPS, Model
 
-from deltackpt import CorruptError, NotFoundError, Store
+from deltackpt import CorruptError, InvalidInputError, NotFoundError, Store
 
 TORCH_DTYPES = sorted({d for d in vars(torch).values() if isinstance(d, torch.dtype)}, key=str)
 PLAIN_DTYPES = [d for d in TORCH_DTYPES if not str(d).startswith(("torch.q", "torch.bits", "torch.int", "torch.uint"))]
@@ -168,3 +168,31 @@ def test_a_damaged_chunk_is_never_handed_out(store: Store, trained: list[dict[st
     fresh = Store(store.path)
     with pytest.raises(CorruptError, match=r"^tensor 'model/\S+': .*run `deltackpt verify`$"):
         fresh.load("main")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense", 99, object()])
+def test_a_device_that_is_not_there(store: Store, device: Any) -> None:
+    store.commit({"w": torch.ones(2)})
+    with pytest.raises(InvalidInputError) as caught:
+        store.load("main", device=device)
+    assert str(caught.value).startswith(f"device {device!r} cannot be used: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pattern_is_text(store: Store) -> None:
+    store.commit({"w": torch.ones(2)})
+    with pytest.raises(InvalidInputError, match=r"^select is a pattern such as 'model/\*', not 5$"):
+        store.load("main", select=5)  # type: ignore[arg-type]
+
+
+def test_progress_hears_of_every_byte(store: Store) -> None:
+    state = {"w": torch.ones(2_000_000), "v": torch.ones(3)}
+    heard: list[int] = []
+    store.commit(state, progress=heard.append)
+    assert sum(heard) == 8_000_012
+    loaded: list[int] = []
+    store.load("main", progress=loaded.append)
+    assert sum(loaded) == 8_000_000, "what stands in the manifest needs no reading"
+    copied: list[int] = []
+    store.load_into({name: torch.zeros_like(tensor) for name, tensor in state.items()}, "main", progress=copied.append)
+    assert sum(copied) == 8_000_012

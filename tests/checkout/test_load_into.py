@@ -13,6 +13,7 @@ from skeleton_round_trip import assert_same
 from training import Model
 
 from deltackpt import CorruptError, InvalidInputError, Store
+from deltackpt.skeleton import torch_tensors
 
 
 def test_a_live_model_takes_the_best_weights(store: Store, trained: list[dict[str, Any]]) -> None:
@@ -89,3 +90,23 @@ def test_an_error_half_way_names_what_was_replaced(store: Store) -> None:
     assert torch.equal(target["a"], state["m"]["a"])
     assert torch.equal(target["b"], state["m"]["b"])
     assert target["c"].count_nonzero() == 0
+
+
+def test_a_copy_that_fails_names_what_was_replaced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.commit({"m": {"a": torch.ones(3), "b": torch.ones(3)}}, step=1)
+    overwrite = torch_tensors.overwrite
+
+    def out_of_memory(tensor: torch.Tensor, plain: memoryview) -> None:
+        if tensor is target["b"]:
+            raise RuntimeError("CUDA error:\nout of memory")
+        overwrite(tensor, plain)
+
+    monkeypatch.setattr(torch_tensors, "overwrite", out_of_memory)
+    target = {"a": torch.zeros(3), "b": torch.zeros(3)}
+    with pytest.raises(CorruptError) as caught:
+        store.load_into(target, "main", part="m")
+    assert str(caught.value) == (
+        "tensor 'm/b' could not be copied: RuntimeError('CUDA error:\\nout of memory'); "
+        "1 tensors were replaced already, up to 'm/a'"
+    )
+    assert target["a"].tolist() == [1, 1, 1]

@@ -77,3 +77,18 @@ def test_a_rounded_copy_is_cut_at_the_same_elements(shape: tuple[int, ...], targ
 def test_a_grid_that_cannot_be(period: int, piece: int) -> None:
     with pytest.raises(ValueError, match=f"^grid needs 0 < piece <= period, got piece {piece}, period {period}$"):
         Grid(period, piece)
+
+
+@given(
+    st.integers(1, 40).flatmap(lambda piece: st.tuples(st.just(piece), st.integers(piece, 120))),
+    st.integers(1, 700),
+    st.data(),
+)
+def test_spans_of_a_range(cut: tuple[int, int], nbytes: int, data: st.DataObject) -> None:
+    grid = Grid(cut[1], cut[0])
+    start = data.draw(st.integers(0, nbytes - 1))
+    stop = data.draw(st.integers(start + 1, nbytes))
+    spans = list(grid.spans(nbytes))
+    touching = [span for span in spans if span[0] < stop and span[1] > start]
+    assert list(grid.spans_touching(start, stop, nbytes)) == touching
+    assert spans.index(touching[0]) == grid.index(start)

@@ -13,7 +13,6 @@ from deltackpt.chunkstore.environment import TABLES
 from deltackpt.chunkstore.facts import StoreFacts, read_facts
 from deltackpt.chunkstore.layout import Layout, epoch_named, pack_named, record_number, segment_named
 from deltackpt.chunkstore.location import InlineRecord, Location, inline_pack, inline_record, locations
-from deltackpt.chunkstore.reserve import RESERVE_BYTES
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import ChunkId, EpochId, PackId
 
@@ -109,7 +108,6 @@ def test_the_facts_of_a_store(tmp_path: object) -> None:
     assert facts.check == facts.checksum()
     page = (PAGES / "store.md").read_text()
     assert all(f"| {field.name} |" in page for field in msgspec.structs.fields(StoreFacts))
-    assert f"{RESERVE_BYTES >> 10} KiB" in page
 
 
 def test_names_of_files() -> None:

@@ -16,7 +16,7 @@ import pytest
 from disks import tables_of
 
 from deltackpt import Options, Store
-from deltackpt.chunkstore import chunk_store, environment
+from deltackpt.chunkstore import environment
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.errors import DeltackptError
 from deltackpt.fs.disk import Disk
@@ -142,31 +142,6 @@ def test_of_a_copy_that_went_another_way(store: Store, tmp_path: Path) -> None:
     with Store(tmp_path / "copy", options=ONE_THREAD) as copy:
         assert copy.resolve("main").id == there.id
         assert np.array_equal(copy.load("main")["x"], np.arange(7))
-
-
-def test_a_network_file_system_keeps_its_index_elsewhere(
-    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(chunk_store, "is_network", lambda path: True)
-    with Store(store.path, options=ONE_THREAD) as mounted:
-        assert mounted.index_path.startswith(str(tmp_path / "cache"))
-        assert np.array_equal(mounted.load("main")["w"], STATES[2]["w"])
-        mounted.commit(STATES[3], step=3)
-    assert store.resolve("main").step == 3, "two indexes, one truth"
-
-
-def test_two_copies_of_one_store_on_a_share_do_not_mix(
-    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(chunk_store, "is_network", lambda path: True)
-    shutil.copytree(store.path, tmp_path / "copy")
-    with Store(store.path, options=ONE_THREAD) as one, Store(tmp_path / "copy", options=ONE_THREAD) as two:
-        here = one.commit(STATES[3], step=3)
-        there = two.commit({"x": np.arange(7)}, step=3)
-        assert one.resolve("main").id == here.id
-        assert two.resolve("main").id == there.id
 
 
 def test_nothing_stands_in_the_index_that_a_power_loss_could_take_back(store: Store) -> None:

@@ -123,7 +123,7 @@ def test_diff_tells_tensors_values_configuration_and_metrics_apart(cli: Cli, his
     assert lines[:7] == [
         f"from {old.description} to {new.description}",
         "metrics",
-        "  loss  0.0333333  ->  none",
+        "  loss  0.0333333  ->  absent",
         "config",
         "  seed  1  ->  2",
         "values",
@@ -201,7 +201,7 @@ def test_stats_add_up(cli: Cli, history: Store) -> None:
     assert found["dedup_saved"] == 3 * (64 * 64 * 4)
     assert found["parts"]["model"]["logical_bytes"] == found["logical_bytes"] == 4 * (2 * 64 * 64 * 4 + 16)
     lines = cli("stats").lines
-    assert lines[0].split() == ["part", "committed", "distinct", "stored", "ratio"]
+    assert lines[0].split() == ["part", "committed", "dedup", "deltas", "planes", "stored", "ratio"]
     assert lines[1].split()[:3] == ["model", "131", "kB"]
     assert any(re.fullmatch(r"saved by deduplication +-49\.2 kB +-37\.5 %", line) for line in lines)
     assert lines[-1] == "no garbage"
@@ -235,7 +235,7 @@ def test_verify_passes_a_sound_store_and_names_damage(cli: Cli, store: Store, mo
     found = cli("verify", "--data")
     assert found.code == 5
     assert found.lines[0].startswith("PROBLEM chunk ")
-    assert found.lines[1].endswith("part 'model', tensor 'model/w'")
+    assert found.lines[1].endswith("part 'model': 'model/w'")
     assert found.lines[-1].startswith("1 problem: ")
     assert found.err == ""
 
@@ -298,3 +298,24 @@ def test_log_sorts_and_filters(cli: Cli, history: Store) -> None:
     assert "step 10" in cli("--store", history.path, "log", "--sort", "loss").lines[-1]
     assert cli("--store", history.path, "log", "--sort", "other").lines == ["no commit has that metric"]
     assert cli("--store", history.path, "log", "--where", "loss <").code == 2
+
+
+def test_log_of_no_commits_at_all_and_of_none_asked_for(cli: Cli, history: Store) -> None:
+    assert cli("log", "-n", "0").lines == []
+    assert len(cli("log", "-n", "2").lines) >= 2
+
+
+def test_whatever_else_is_kept_beside(cli: Cli, history: Store, tmp_path: Path) -> None:
+    save_file({"w": np.ones(3)}, tmp_path / "m.safetensors")
+    (tmp_path / "notes.json").write_text('{"node": "a7", "tries": [1, 2]}')
+    done = cli("commit", tmp_path / "m.safetensors", "--step", 99, "--meta", tmp_path / "notes.json")
+    assert done.code == 0
+    assert history.resolve("main").meta == {"node": "a7", "tries": [1, 2]}
+
+
+def test_checkout_keeps_stored_names_when_told(cli: Cli, history: Store, tmp_path: Path) -> None:
+    history.commit({"model": {"module.w": np.ones(3)}}, step=99)
+    for names, expected in (("module", ["w"]), ("stored", ["module.w"])):
+        target = tmp_path / f"{names}.safetensors"
+        assert cli("checkout", "main", "--part", "model", "--names", names, "-o", target).code == 0
+        assert list(load_file(target)) == expected

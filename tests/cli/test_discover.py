@@ -76,14 +76,28 @@ def test_addresses_split_at_the_last_mark() -> None:
         Address.parse("#main")
 
 
-def test_all_refs_of_a_command_lie_in_one_store(run: Path) -> None:
+def test_refs_without_a_store_lie_in_the_one_that_is_told_or_found(run: Path) -> None:
     mark(run / "a")
+    mark(run / "b")
     plain, there = Address("main"), Address("main", "a")
     assert store_folder(Settings(store="b"), plain) == "b"
-    assert store_folder(Settings(store="b"), there) == "a"
-    assert store_folder(Settings(), plain, there) == "a"
+    assert store_folder(Settings(store="b")) == "b"
+    assert store_folder(Settings(store="./a"), there) == "a"
+    assert store_folder(Settings(), there) == "a"
     assert store_folder(Settings(), there, Address("x", "./a")) == "a"
-    with pytest.raises(InvalidInputError, match="one store, not on 'a' and 'b'"):
-        store_folder(Settings(store="b"), plain, there)
+    with pytest.raises(StoreNotFoundError):
+        store_folder(Settings(), plain, there)
+    found = mark(run / ".deltackpt")
+    assert store_folder(Settings(), plain, plain) == str(found)
+
+
+def test_a_command_works_on_one_store(run: Path) -> None:
+    for name in ("a", "c", ".deltackpt"):
+        mark(run / name)
+    there = Address("main", "a")
+    with pytest.raises(InvalidInputError, match="one store, not on 'a' and 'c'"):
+        store_folder(Settings(store="c"), there)
     with pytest.raises(InvalidInputError, match="one store, not on 'a' and 'c'"):
         store_folder(Settings(), there, Address("x", "c"))
+    with pytest.raises(InvalidInputError, match=r"one store, not on '/.*/\.deltackpt' and 'a'"):
+        store_folder(Settings(), Address("main"), there)

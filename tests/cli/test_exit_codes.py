@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_program import Cli
+from cli_program import Cli, command_line, environment
 
 import deltackpt.cli.main
 from deltackpt import Store, errors
@@ -52,11 +54,11 @@ def test_the_page_has_the_code_of_every_kind_of_error() -> None:
         (["show", "nope"], 3, "no branch, tag or commit 'nope'; there are 'dev', 'main', 'try'"),
         (["show", "mian"], 3, "no branch, tag or commit 'mian'; did you mean 'main'?"),
         (["show", "#main"], 2, "'#main' names no store before '#'; write STORE#REF, or the ref alone"),
-        (
-            ["commit", "gone.safetensors"],
-            2,
-            "cannot read 'gone.safetensors': No such file or directory; check the path",
-        ),
+        (["commit", "gone.safetensors"], 3, "gone.safetensors: no such file"),
+        (["commit", "gone.safetensors", "--config", "gone.json"], 3, "gone.json: no such file"),
+        (["branch", "-d"], 2, "-d and --force need the NAME of a branch; see `deltackpt branch --help`"),
+        (["tag", "--force"], 2, "-d and --force need the NAME of a tag; see `deltackpt tag --help`"),
+        (["tag", "-d", "dev"], 3, "no tag 'dev'; there are 'try'"),
         (["branch", "-d", "main"], 2, "branch 'main' is the default branch and stays; delete its commits by moving it"),
         (["tag", "try"], 2, None),
         (["branch", "a b"], 2, None),
@@ -97,3 +99,40 @@ def test_debug_shows_where(cli: Cli, history: Store) -> None:
     assert done.code == 3
     assert done.err.startswith("Traceback ")
     assert done.err.endswith("deltackpt: no branch, tag or commit 'nope'; there are 'dev', 'main', 'try'\n")
+
+
+def test_the_program_alone_explains_itself(cli: Cli, history: Store) -> None:
+    for arguments in ([], ["--store", history.path]):
+        done = cli(*arguments)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith("Usage: deltackpt [OPTIONS] COMMAND [ARGS]...\n")
+        assert "checkout" in done.err
+
+
+def test_a_closed_standard_output_is_said_in_one_line(history: Store, tmp_path: Path) -> None:
+    program = [*command_line("--store", history.path, "log")]
+    for closed in (">&-", ">&- 2>&-"):
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" {closed}', "sh", *program],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 8
+        assert done.stderr == (
+            "deltackpt: standard output is closed; redirect it to a file, or to /dev/null\n" if closed == ">&-" else ""
+        )
+
+
+def test_gc_of_a_store_that_cannot_be_written_says_so(history: Store) -> None:
+    history.close()
+    powerless = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    subprocess.run(["chmod", "-R", "a-w", history.path], check=True)
+    try:
+        command = [*powerless, *command_line("--store", history.path, "gc")]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", history.path], check=True)
+    assert done.returncode == 8
+    assert done.stderr.splitlines()[-1].endswith("cannot be written; use dry_run=True to see what gc would free")

@@ -15,7 +15,7 @@ from deltackpt.cli.program import COMMANDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 # Names that a user chose, not keys of ours.
-FREE_FORM = {"metrics", "environment", "config", "meta", "parts", "chunks", "recipes"}
+FREE_FORM = {"metrics", "environment", "config", "meta", "parts", "chunks", "recipes", "requires", "versions", "rows"}
 
 
 def keys(document: Any) -> Iterator[str]:
@@ -36,9 +36,24 @@ def test_every_command_stands_in_the_table() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["log"], ["show"], ["diff", "main~1", "main"], ["branch"], ["tag"], ["stats"], ["gc", "--dry-run"], ["verify"]],
+    [
+        ["log"],
+        ["log", "--deleted"],
+        ["show"],
+        ["diff", "main~1", "main"],
+        ["branch"],
+        ["tag"],
+        ["stats"],
+        ["prune", "--keep-last", "1", "--dry-run"],
+        ["gc", "--dry-run"],
+        ["verify"],
+        ["verify", "--sample", "5%"],
+        ["verify", "--requires", "model"],
+        ["doctor"],
+    ],
 )
 def test_every_key_of_a_document_is_explained(cli: Cli, history: Store, arguments: list[str]) -> None:
+    history.delete("step:10")
     found = set(keys(cli("--store", history.path, *arguments, "--json").document))
     assert {key for key in found if f"`{key}`" not in PAGE and f'"{key}":' not in PAGE} == set()
 

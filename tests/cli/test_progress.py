@@ -21,6 +21,9 @@ with Bar(Settings(progress={progress}), "writing", {total}, {unit}) as bar:
     bar.advance(40_000_000)
     threading.Event().wait(0.5)
     bar.advance(1)
+    threading.Event().wait(0.2)
+    bar.advance(1_000_000)
+    threading.Event().wait(0.2)
 """
 
 
@@ -57,7 +60,9 @@ def test_a_short_job_and_one_told_to_be_quiet_show_nothing(quiet: dict[str, obje
 
 
 def test_things_are_counted_and_what_has_no_total_shows_the_time() -> None:
-    assert "40000000/50000000\x1b[0m chunks" in on_a_terminal(total=50_000_000, unit="chunks")
+    counted = on_a_terminal(total=50_000_000, unit="chunks")
+    assert "40000000/50000000\x1b[0m chunks" in counted
+    assert "chunks/s" in counted
     assert "0:00:0" in on_a_terminal(total=None)
 
 

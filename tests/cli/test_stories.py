@@ -75,6 +75,10 @@ def test_refs_reach_into_any_store(tmp_path: Path) -> None:
         f"deltackpt: no store in '{tmp_path}' or above; below it there are 'runs/a', 'runs/b': name one with --store\n"
     )
     there = program("log", "runs/a#step:1", cwd=tmp_path, DELTACKPT_STORE="runs/b")
+    two = program("diff", "main", "runs/a#main", cwd=tmp_path, DELTACKPT_STORE="runs/b")
+    assert (two.code, two.lines[-1]) == (0, "1 tensor: 0 changed, 0 added, 0 removed, 1 the same")
+    torn = program("--store", "runs/b", "show", "runs/a#main", cwd=tmp_path)
+    assert (torn.code, torn.err) == (2, "deltackpt: this command works on one store, not on 'runs/a' and 'runs/b'\n")
     told = program("log", cwd=tmp_path, DELTACKPT_STORE="runs/b")
     assert (there.lines[0].split()[-1], told.lines[0].split()[-1]) == ("a", "b")
 
@@ -147,8 +151,17 @@ def test_completion_knows_commands_and_refs(tmp_path: Path, history: Store) -> N
     def complete(words: str) -> list[str]:
         asked = {"_DELTACKPT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
         done = program(cwd=tmp_path, DELTACKPT_STORE=history.path, **asked)
-        return [line.partition(",")[2] for line in done.lines]
+        return [line.partition(",")[2] for line in done.lines if line]
 
     assert complete("deltackpt ch") == ["checkout"]
     assert complete("deltackpt show ") == ["latest", "dev", "main", "try"]
     assert complete("deltackpt diff main d") == ["dev"]
+    assert complete("deltackpt branch -d ") == ["dev", "main"]
+    assert complete("deltackpt tag -d ") == ["try"]
+    assert complete("deltackpt commit f --branch m") == ["main"]
+    assert complete("deltackpt checkout dev --part m") == ["model"]
+    assert complete("deltackpt help st") == ["stats"]
+    assert complete("deltackpt help r") == ["refs"]
+    assert complete(f"deltackpt show {history.path}#t") == [f"{history.path}#try"]
+    assert complete("deltackpt show nowhere#t") == []
+    assert complete(f"deltackpt checkout {history.path}#main --part m") == ["model"]

@@ -53,9 +53,29 @@ def test_rebase_takes_the_new_head_as_parent(store: Store) -> None:
 def test_a_rebase_that_would_step_back_is_refused(store: Store) -> None:
     store.commit(state(1), step=1)
     late = opened(store.path, InterruptedDisk(lambda: store.commit(state(9), step=9) and None))
-    with pytest.raises(InvalidInputError, match=r"^step 3 is not after step 9, where branch 'main' stands"):
+    with pytest.raises(InvalidInputError, match=r"^step 3 is not after step 9, which branch 'main' has reached"):
         late.commit(state(3), step=3, on_conflict="rebase")
     assert store.resolve("main").step == 9
+
+
+def test_a_rebase_does_not_replace_a_parent_that_was_named(store: Store) -> None:
+    first = store.commit(state(1), step=1)
+    late = opened(store.path, InterruptedDisk(lambda: store.commit(state(2), step=1, branch="dev") and None))
+    with pytest.raises(ConflictError):
+        late.commit(state(3), step=3, branch="dev", parent=first, on_conflict="rebase")
+    assert [commit.step for commit in store.log("dev")] == [1]
+
+
+def test_the_health_of_a_rebased_commit_is_told_from_its_new_parent(store: Store) -> None:
+    ill = {"w": np.array([1.0, np.nan])}
+    store.commit({"w": np.array([1.0, 2.0])}, step=1)
+    late = opened(store.path, InterruptedDisk(lambda: store.commit(ill, step=2) and None))
+    still_ill = late.commit(ill, step=3, on_conflict="rebase")
+    assert (still_ill.healthy, still_ill.nonfinite) == (False, ())
+    late = opened(store.path, InterruptedDisk(lambda: store.commit({"w": np.ones(2)}, step=4) and None))
+    fallen = late.commit(ill, step=5, on_conflict="rebase")
+    assert (fallen.healthy, fallen.nonfinite) == (False, ("w",))
+    assert len(fallen.parents) == 1
 
 
 def test_two_first_commits_of_one_branch(store: Store) -> None:

@@ -71,6 +71,23 @@ def test_an_unchanged_ill_tensor_stays_ill(store: Store) -> None:
     assert not store.commit(ill, step=3).healthy
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_infinity_that_came_later_is_an_illness_until_it_is_gone(store: Store, size: int) -> None:
+    observer = {"min": torch.tensor(INF)}
+    values = [None, INF, INF, INF, None, INF]
+    commits = [
+        store.commit({**weights(size, bad), "observer": observer}, step=step) for step, bad in enumerate(values, 1)
+    ]
+    assert [commit.healthy for commit in commits] == [True, False, False, False, True, False]
+    assert [commit.nonfinite for commit in commits] == [(), ("model/w",), (), (), (), ("model/w",)]
+
+
+def test_an_illness_that_turns_into_another_is_named_again(store: Store) -> None:
+    commits = [store.commit(weights(9, bad), step=step) for step, bad in enumerate([None, INF, NAN, INF, None], 1)]
+    assert [commit.healthy for commit in commits] == [True, False, False, False, True]
+    assert [commit.nonfinite for commit in commits] == [(), ("model/w",), ("model/w",), (), ()]
+
+
 def test_rewinding_to_before_the_illness_cures_it(store: Store) -> None:
     store.commit(weights(100), step=1)
     store.commit(weights(100, NAN), step=2)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from disks import truth
 
 from deltackpt import InvalidInputError, NotFoundError, Store
@@ -59,24 +60,46 @@ def test_a_step_at_or_below_the_head_is_refused(store: Store, step: int) -> None
     with pytest.raises(InvalidInputError) as caught:
         store.commit(state(2), step=step)
     assert str(caught.value) == (
-        f"step {step} is not after step 100, where branch 'main' stands ({head.id.short}); "
+        f"step {step} is not after step 100, which branch 'main' has reached ({head.id.short}); "
         "to rewind, name an older commit with parent="
     )
     assert truth(store) == before
 
 
-def test_commits_without_a_step_are_always_welcome(store: Store) -> None:
-    store.commit(state(1), step=100)
+def test_commits_without_a_step_are_always_welcome_and_change_nothing(store: Store) -> None:
+    last = store.commit(state(1), step=100)
     store.commit(state(2))
-    store.commit(state(3), step=5)
-    assert steps(store, "main") == [5, None, 100]
+    store.commit(state(2))
+    with pytest.raises(InvalidInputError, match=rf"^step 5 is not after step 100, .* \({last.id.short}\)"):
+        store.commit(state(3), step=5)
+    store.commit(state(3), step=101)
+    assert steps(store, "main") == [101, None, None, 100]
 
 
-def test_a_step_must_come_after_the_parent_it_rewinds_to(store: Store) -> None:
-    for step in (1, 2, 3):
-        store.commit(state(step), step=step)
-    with pytest.raises(InvalidInputError, match=r"^step 2 is not after step 2, where branch 'main' stands"):
-        store.commit(state(4), step=2, parent="step:2")
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_whoever_rewinds_takes_up_any_step(store: Store, step: int) -> None:
+    for value in (1, 2, 3):
+        store.commit(state(value), step=value)
+    again = store.commit(state(4), step=step, parent="step:2")
+    assert steps(store, "main") == [step, 2, 1]
+    assert store.resolve(f"step:{step}") == again
+
+
+def test_a_branch_that_begins_somewhere_counts_as_it_likes(store: Store) -> None:
+    base = store.commit(state(1), step=100_000)
+    for step in (1, 2):
+        store.commit(state(step), step=step, branch="tuned", parent=base if step == 1 else None)
+    assert steps(store, "tuned") == [2, 1, 100_000]
+    assert store.resolve("tuned@step:1").step == 1
+    with pytest.raises(InvalidInputError, match=r"^step 2 is not after step 2"):
+        store.commit(state(3), step=2, branch="tuned")
+
+
+def test_naming_the_head_as_parent_frees_no_step(store: Store) -> None:
+    head = store.commit(state(1), step=5)
+    for parent in ("main", head, "step:5"):
+        with pytest.raises(InvalidInputError, match=r"^step 5 is not after step 5"):
+            store.commit(state(2), step=5, parent=parent)
 
 
 def test_a_rewind_leaves_the_abandoned_line_reachable(store: Store) -> None:
@@ -127,26 +150,50 @@ def test_tags_are_given_once(store: Store) -> None:
     assert list(store.tags()) == ["best"]
 
 
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
+
 BAD_REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
     "metric text": ({"metrics": {"loss": "low"}}, "metric 'loss' is not a number: 'low'; pass a float"),
     "metric None": ({"metrics": {"loss": None}}, "metric 'loss' is not a number: None; pass a float"),
     "metric bool": ({"metrics": {"loss": True}}, "metric 'loss' is not a number: True; pass a float"),
     "metric list": ({"metrics": {"loss": [1.0]}}, "metric 'loss' is not a number: [1.0]; pass a float"),
     "metric complex": ({"metrics": {"loss": 1j}}, "metric 'loss' is not a number: 1j; pass a float"),
-    "metric huge": ({"metrics": {"loss": 10**400}}, f"metric 'loss' is not a number: {10**400}; pass a float"),
+    "metric huge": (
+        {"metrics": {"loss": 10**400}},
+        f"metric 'loss' is not a number: 1{'0' * 76}...; pass a float",
+    ),
+    "metric gigantic": (
+        {"metrics": {"loss": 10**9000}},
+        "metric 'loss' is not a number: <int too long to show>; pass a float",
+    ),
+    "metric numpy bool": ({"metrics": {"ok": np.True_}}, "metric 'ok' is not a number: np.True_; pass a float"),
+    "metric torch bool": (
+        {"metrics": {"ok": torch.tensor(True)}},
+        "metric 'ok' is not a number: tensor(True); pass a float",
+    ),
+    "metric matrix": (
+        {"metrics": {"loss": torch.zeros(2, 2)}},
+        "metric 'loss' is not a number: tensor([[0., 0.], [0., 0.]]); pass a float",
+    ),
     "metric vector": (
         {"metrics": {"loss": np.ones(2)}},
         "metric 'loss' is not a number: array([1., 1.]); pass a float",
     ),
     "metric name": (
         {"metrics": {"a~b": 1.0}},
-        "a metric's name is a text without '~', '@' and line breaks, not 'a~b'",
+        "a metric's name is a text without '~', '@', '#' and line breaks, not 'a~b'",
+    ),
+    "metric name of a store": (
+        {"metrics": {"a#b": 1.0}},
+        "a metric's name is a text without '~', '@', '#' and line breaks, not 'a#b'",
     ),
     "metrics list": ({"metrics": [1.0]}, "metrics is a dict of numbers by name, not [1.0]"),
-    "step text": ({"step": "5"}, "step is a whole number, not '5'"),
-    "step half": ({"step": 0.5}, "step is a whole number, not 0.5"),
-    "step bool": ({"step": True}, "step is a whole number, not True"),
-    "step huge": ({"step": 1 << 63}, "step is a whole number, not 9223372036854775808"),
+    "step text": ({"step": "5"}, "step is a whole number of 64 bits, not '5'"),
+    "step half": ({"step": 0.5}, "step is a whole number of 64 bits, not 0.5"),
+    "step bool": ({"step": True}, "step is a whole number of 64 bits, not True"),
+    "step vector": ({"step": torch.zeros(2, 2)}, "step is a whole number of 64 bits, not tensor([[0., 0.], [0., 0.]])"),
+    "step huge": ({"step": 1 << 63}, "step is a whole number of 64 bits, not 9223372036854775808"),
     "message": ({"message": None}, "message is a text of valid Unicode, not None"),
     "message surrogate": ({"message": "\ud800"}, "message is a text of valid Unicode, not '\\ud800'"),
     "message long": (
@@ -156,9 +203,33 @@ BAD_REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
     "tags": ({"tags": 5}, "tags is the name of one tag, or a list of names, not 5"),
     "conflict": ({"on_conflict": "merge"}, "on_conflict is 'fail' or 'rebase', not 'merge'"),
     "config": (
-        {"config": {"n": 1 << 70}},
-        "config and meta hold plain data only: can't serialize ints < -2**63 or > 2**64 - 1",
+        {"config": {"n": [1, 1 << 70]}},
+        "config/n/1: 1180591620717411303424 does not fit 64 bits; pass it as text or as a float",
     ),
+    "meta of a tensor": (
+        {"meta": {"t": torch.ones(2)}},
+        "meta/t: a torch.Tensor is no plain data, which is all that config and meta hold; store it in the state",
+    ),
+    "meta of an array": (
+        {"meta": {"t": np.ones(2)}},
+        "meta/t: a numpy.ndarray is no plain data, which is all that config and meta hold; store it in the state",
+    ),
+    "config of a function": (
+        {"config": {"act": print}},
+        "config/act: a builtin_function_or_method is no plain data, which is all that config and meta hold; "
+        "pass its name, or a dict of its values",
+    ),
+    "config of a class": (
+        {"config": {"act": torch.nn.GELU}},
+        "config/act: a type is no plain data, which is all that config and meta hold; "
+        "pass its name, or a dict of its values",
+    ),
+    "config key": ({"config": {frozenset({1}): 1}}, "config: frozenset({1}) cannot be a key; use text or numbers"),
+    "config cycle": (
+        {"config": CYCLE},
+        "config is nested too deep, or contains itself; pass plain data",
+    ),
+    "config text": ({"config": ["\ud800"]}, "config/0: '\\ud800' is not valid Unicode; pass bytes"),
 }
 
 
@@ -174,8 +245,6 @@ def test_what_makes_no_sense_is_refused_in_one_line(store: Store, name: str) -> 
 
 
 def test_numbers_of_other_libraries_are_numbers(store: Store) -> None:
-    import torch
-
     commit = store.commit(state(1), step=torch.tensor(7), metrics={"a": np.int64(3), "b": torch.tensor(0.5)})
     assert (commit.step, commit.metrics) == (7, {"a": 3.0, "b": 0.5})
     assert store.commit(state(1), step=np.int32(8)).step == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import stat
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deltackpt.errors import StorageError
-from deltackpt.fs.disk import Disk, DiskFullError, ReadOnlyError, storage_errors
+from deltackpt.fs.disk import Disk, DiskFullError, ReadOnlyError, reading_errors, storage_errors
 
 
 @pytest.fixture
@@ -115,6 +116,15 @@ def test_refusals_are_typed(code: int, kind: type[StorageError], advice: str) ->
     assert refused.value.exit_code == 8
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE])
+def test_what_cannot_be_read_is_not_said_to_be_readable(code: int) -> None:
+    advice = r"reading 'a pack' failed: .*; (look at its owner|check that disk)"
+    with pytest.raises(StorageError, match=advice) as refused, reading_errors("reading", "a pack"):
+        raise OSError(code, os.strerror(code))
+    assert "still works" not in str(refused.value)
+    assert not isinstance(refused.value, ReadOnlyError)
+
+
 def test_a_limit_on_the_size_of_files(disk: Disk, tmp_path: Path) -> None:
     path = str(tmp_path / "file")
     child = os.fork()
@@ -141,4 +151,63 @@ def test_room_set_aside(disk: Disk, tmp_path: Path) -> None:
     assert disk.size(path) == 0
     disk.allocate(fd, 10_000, path)
     assert disk.size(path) == 10_000
+    disk.close(fd, path)
+
+
+@pytest.fixture
+def like_macos(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """No ``posix_fallocate``, and the call that syncs the drive; the calls that sync, in order."""
+    calls: list[tuple[str, int]] = []
+    monkeypatch.delattr(os, "posix_fallocate")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda fd, command: calls.append(("fcntl", command)))
+    monkeypatch.setattr(os, "fsync", lambda fd: calls.append(("fsync", 0)))
+    return calls
+
+
+def test_macos_syncs_the_drive(disk: Disk, tmp_path: Path, like_macos: list[tuple[str, int]]) -> None:
+    path = str(tmp_path / "file")
+    fd = disk.create(path)
+    disk.sync(fd, path)
+    disk.close(fd, path)
+    disk.sync_directory(str(tmp_path))
+    assert like_macos == [("fcntl", 51), ("fcntl", 51)]
+
+
+@pytest.mark.parametrize("code", [errno.ENOTSUP, errno.EINVAL, errno.ENOTTY])
+def test_a_file_system_that_cannot_sync_the_drive_is_synced_as_far_as_it_can(
+    disk: Disk, tmp_path: Path, like_macos: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(fd: int, command: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    disk.sync_directory(str(tmp_path))
+    assert like_macos == [("fsync", 0)]
+
+
+def test_a_sync_that_failed_is_not_tried_in_another_way(
+    disk: Disk, tmp_path: Path, like_macos: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int, command: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "fcntl", fail)
+    with pytest.raises(StorageError, match="syncing"):
+        disk.sync_directory(str(tmp_path))
+    assert like_macos == []
+
+
+def test_room_that_cannot_be_set_aside_is_compared_with_what_is_free(
+    disk: Disk, tmp_path: Path, like_macos: list[tuple[str, int]]
+) -> None:
+    path = str(tmp_path / "file")
+    fd = disk.create(path)
+    disk.allocate(fd, 10_000, path)
+    assert disk.size(path) == 10_000
+    assert os.stat(path).st_blocks > 0
+    disk.allocate(fd, 3 << 20, path)
+    assert disk.size(path) == 3 << 20
+    with pytest.raises(DiskFullError, match="reserving room"):
+        disk.allocate(fd, 1 << 60, path)
     disk.close(fd, path)

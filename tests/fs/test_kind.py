@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deltackpt.fs import kind
 from deltackpt.fs.kind import NETWORK_KINDS, _lies_below, _unescaped, filesystem_kind, is_network
 
 
@@ -39,3 +40,39 @@ def test_beginnings_are_whole_names() -> None:
     assert _lies_below("/mnt/a", "/mnt/a")
     assert _lies_below("/x", "/")
     assert not _lies_below("/mnt/ab", "/mnt/a")
+
+
+MACOS = """\
+/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
+devfs on /dev (devfs, local, nobrowse)
+map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)
+server:/data on /Volumes/data (nfs, nodev, nosuid, mounted by ada)
+//ada@server/share on /Volumes/data/My (own) share (smbfs, nodev, nosuid, mounted by ada)
+ada@server: on /Volumes/work (macfuse, nodev, nosuid, synchronous, mounted by ada)
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected", "network"),
+    [
+        ("/Users/ada/run", "apfs", False),
+        ("/Volumes/data/run", "nfs", True),
+        ("/Volumes/data/My (own) share/run", "smbfs", True),
+        ("/Volumes/work", "macfuse", True),
+        ("/Volumes/datable", "apfs", False),
+    ],
+)
+def test_a_system_without_proc_is_asked_what_is_mounted(
+    monkeypatch: pytest.MonkeyPatch, path: str, expected: str, network: bool
+) -> None:
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        assert command == ["mount"]
+        return subprocess.CompletedProcess(command, 0, MACOS.encode())
+
+    def no_proc(path: str, **options: object) -> None:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(kind, "open", no_proc, raising=False)
+    assert filesystem_kind(path) == expected
+    assert is_network(path) is network

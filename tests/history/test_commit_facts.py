@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
+import enum
 import hashlib
+import pickle
 import platform
 import socket
 import subprocess
@@ -20,6 +23,7 @@ from disks import truth
 
 import deltackpt
 from deltackpt import Commit, Store
+from deltackpt.history import provenance
 
 
 def test_a_commit_records_what_it_was_told(store: Store, trained: list[dict[str, Any]]) -> None:
@@ -104,25 +108,61 @@ def test_the_git_commit_of_the_training_code(store: Store, tmp_path: Path) -> No
     assert recorded(2) == head
     (code / "train.py").write_text("pass # changed")
     assert recorded(3) == f"{head}-dirty"
+    # The program counts, not where it was started from.
+    (code / "train.py").write_text(SCRIPT)
+    (tmp_path / "elsewhere").mkdir()
+    command = [sys.executable, str(code / "train.py"), store.path, "4"]
+    started = subprocess.run(command, cwd=tmp_path / "elsewhere", check=True, capture_output=True, text=True)
+    assert started.stdout.strip() == f"{head}-dirty"
+
+
+def test_a_program_that_is_installed_is_no_training_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = str(tmp_path)
+    for program in (f"{sys.prefix}/bin/deltackpt", deltackpt.__file__, None):
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", program, raising=False)
+        assert list(provenance._folders_of_code()) == [here]
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/work/run/train.py", raising=False)
+    assert list(provenance._folders_of_code()) == ["/work/run", here]
 
 
 @pytest.mark.parametrize(
     ("parts", "holds"),
     [
-        (["model", "optimizer", "rng"], "full"),
-        (["model", "optim_state"], "full"),
-        (["model"], "weights-only"),
-        (["model", "scheduler"], "weights-only"),
-        (["ema", "model"], "weights-only"),
-        (["optimizer"], "partial"),
-        (["optimizer", "rng"], "partial"),
-        (["rng"], "partial"),
-        ([], "partial"),
+        ("model optimizer rng", "full"),
+        ("model optim_state", "full"),
+        ("net opt", "full"),
+        ("gen disc opt_g opt_d", "full"),
+        ("generator discriminator g_optimizer d_optimizer", "full"),
+        ("model optimizerStates", "full"),
+        ("model optimiser", "full"),
+        ("model", "weights-only"),
+        ("model scheduler", "weights-only"),
+        ("ema model", "weights-only"),
+        ("model_optional", "weights-only"),
+        ("option", "weights-only"),
+        ("optimizer", "partial"),
+        ("optimizer rng", "partial"),
+        ("rng", "partial"),
+        ("rng_state lr_scheduler grad_scaler train_loader", "partial"),
+        ("", "partial"),
     ],
 )
-def test_what_a_commit_holds(store: Store, parts: list[str], holds: str) -> None:
-    state: dict[str, Any] = {part: {"x": torch.ones(2)} for part in parts}
+def test_what_a_commit_holds(store: Store, parts: str, holds: str) -> None:
+    state: dict[str, Any] = {part: {"x": torch.ones(2)} for part in parts.split()}
     assert store.commit({**state, "step": 5}, step=1).holds == holds
+
+
+def test_an_optimizer_counts_before_its_first_step(store: Store) -> None:
+    model = torch.nn.Linear(2, 3)
+    for kind in (torch.optim.SGD, torch.optim.AdamW):
+        state = {"model": model.state_dict(), "optimizer": kind(model.parameters(), lr=0.1).state_dict()}
+        assert store.commit(state).holds == "full"
+
+
+def test_a_tensor_beside_the_parts_is_no_model(store: Store) -> None:
+    assert store.commit({"optimizer": {"m": torch.ones(2)}, "seen": torch.ones(2)}).holds == "partial"
+    assert store.commit({"rng": {"cpu": torch.ones(2)}, "seen": torch.ones(2)}).holds == "partial"
 
 
 def test_a_bare_state_dict_holds_weights(store: Store) -> None:
@@ -144,11 +184,16 @@ class Config:
         ({"lr": np.float32(0.5), "n": np.int64(7), "t": torch.tensor(2.5)}, {"lr": 0.5, "n": 7, "t": 2.5}),
         ({"dtype": torch.bfloat16, "device": torch.device("cpu")}, {"dtype": "torch.bfloat16", "device": "cpu"}),
         (["free", {"form": True}], ["free", {"form": True}]),
+        ({"range": range(3), "set": {7}, "raw": bytearray(b"x")}, {"range": "range(0, 3)", "set": [7], "raw": b"x"}),
+        ({"when": datetime.date(2026, 1, 2), "size": torch.Size([2, 3])}, {"when": "2026-01-02", "size": [2, 3]}),
+        ({"nested": Namespace(inner=Config(0.5, Path("d")))}, {"nested": {"inner": {"lr": 0.5, "data": "d"}}}),
+        ({"level": enum.IntEnum("Level", "LOW HIGH").HIGH, "dtype": np.dtype("f4")}, {"level": 2, "dtype": "float32"}),
         (None, {}),
     ],
 )
 def test_configurations_come_back_as_plain_data(store: Store, given: Any, kept: Any) -> None:
-    assert store.commit({"n": 1}, config=given, meta=given if isinstance(given, dict) else None).config == kept
+    commit = store.commit({"n": 1}, config=given, meta=given)
+    assert (commit.config, commit.meta) == (kept, kept)
 
 
 def test_equal_configurations_are_stored_once(store: Store) -> None:
@@ -176,3 +221,11 @@ def test_commits_can_be_compared_and_kept_in_sets(store: Store) -> None:
     assert isinstance(again, Commit)
     assert commit == again
     assert {commit.id: 1}[again.id] == 1
+
+
+def test_a_commit_travels_without_its_store(store: Store) -> None:
+    commit = store.commit({"n": 1}, step=1, config={"lr": 0.1}, meta={"note": "x"})
+    for copied in (pickle.loads(pickle.dumps(commit)), copy.deepcopy(commit), copy.copy(commit)):
+        assert copied == commit
+        assert (copied.config, copied.meta, copied.environment) == (commit.config, commit.meta, commit.environment)
+        assert store.load(copied)["n"] == 1

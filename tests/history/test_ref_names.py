@@ -83,7 +83,7 @@ def test_a_name_stands_for_one_thing(store: Store) -> None:
     commit = store.commit({"n": 1}, step=1, tags=["v1"])
     with pytest.raises(InvalidInputError) as caught:
         store.branch("v1")
-    assert str(caught.value) == "branch 'v1': 'tags v1' has that name already; choose another name"
+    assert str(caught.value) == "branch 'v1': there is a tag 'v1' already; choose another name"
     with pytest.raises(InvalidInputError) as caught:
         store.tag("v1")
     assert str(caught.value) == f"tag 'v1' exists already, at {commit.id.short}; move it with --force (force=True)"
@@ -104,4 +104,4 @@ def test_what_does_not_exist_cannot_be_removed(store: Store) -> None:
     assert str(caught.value) == "no branch 'dve'; did you mean 'dev'?"
     with pytest.raises(NotFoundError) as caught:
         store.delete_tag("dev")
-    assert str(caught.value) == "no tag 'dev'; did you mean 'dev'?"
+    assert str(caught.value) == "no tag 'dev'; there are none"

@@ -18,15 +18,18 @@ def rows(store: Store, ref: str) -> dict[str, InventoryRow]:
     return {row.name: row for row in store.inventory(ref)}
 
 
-def records_behind(store: Store, ref: str) -> int:
-    """Bytes of the records that hold the tensors of a commit, counted from the index."""
+def records_behind(store: Store, ref: str) -> float:
+    """Bytes of the records that hold the tensors of a commit, in proportion to how much of each is theirs."""
     repository = Repository(store.path, Options(), lambda done, total: None)
     commit = repository.resolve(ref)
     tensors = [tensor for part in commit.parts for tensor in repository.manifests.part(part.id).tensors]
-    chunks = {chunk for tensor in tensors for chunk in tensor.chunks}
-    places = repository.reader.locate(chunks)
-    records = {(places[chunk].pack, places[chunk].offset): places[chunk].stored_length for chunk in chunks}
-    return sum(records.values()) + sum(len(tensor.inline or b"") for tensor in tensors)
+    places = repository.reader.locate({chunk for tensor in tensors for chunk in tensor.chunks})
+    mine = {chunk: places[chunk] for tensor in tensors for chunk in tensor.chunks}
+    share = sum(
+        place.stored_length * place.plain_length / repository.reader._record(chunk, place)[0].plain_length
+        for chunk, place in mine.items()
+    )
+    return share + sum(len(tensor.inline or b"") for tensor in tensors)
 
 
 def test_rows_add_up_to_the_records_behind_them(store: Store, trained: list[dict[str, Any]]) -> None:
@@ -73,6 +76,41 @@ def test_small_tensors_share_the_bytes_of_their_bundle(store: Store) -> None:
     found = rows(store, "main")
     assert found["b"].stored_bytes == pytest.approx(3 * found["a"].stored_bytes, abs=3)
     assert found["c"].stored_bytes == found["a"].stored_bytes
+
+
+def test_a_small_tensor_of_an_older_bundle_pays_for_itself_alone(store: Store) -> None:
+    rng = np.random.default_rng(3)
+    first = {name: rng.integers(0, 256, 1000, np.uint8) for name in "abcdefgh"}
+    store.commit(first)
+    before = rows(store, "main")["a"].stored_bytes
+    store.commit({"a": first["a"], "new": rng.integers(0, 256, 1000, np.uint8)})
+    assert rows(store, "main")["a"].stored_bytes == before < 1100
+    stats = store.stats()
+    assert stats.parts[""].unique_bytes == 9000
+    assert 9000 < stats.data_bytes < 10_000
+
+
+def test_views_are_told_from_ties(store: Store) -> None:
+    flat = torch.randn(3000)
+    store.commit({"m": {"a": flat[:1000], "flat": flat, "same": flat, "same a": flat[:1000]}})
+    found = rows(store, "main")
+    assert {name: (row.kept, row.view_of, row.tied_to) for name, row in found.items()} == {
+        "m/a": (Kept.VIEW, "m/flat", None),
+        "m/flat": (Kept.WHOLE, None, None),
+        "m/same": (Kept.TIED, None, "m/flat"),
+        "m/same a": (Kept.TIED, None, "m/a"),
+    }
+    assert [row.stored_bytes > 0 for row in found.values()] == [False, True, False, False]
+
+
+def test_views_of_memory_without_a_name_share_it(store: Store) -> None:
+    memory = torch.randn(3000)
+    store.commit({"m": {"a": memory[:2000], "b": memory[1000:]}})
+    found = rows(store, "main")
+    assert [row.kept for row in found.values()] == [Kept.WHOLE, Kept.WHOLE]
+    assert found["m/a"].stored_bytes == found["m/b"].stored_bytes
+    assert sum(row.stored_bytes for row in found.values()) == pytest.approx(records_behind(store, "main"), abs=2)
+    assert store.resolve("main").logical_bytes == 12_000
 
 
 def test_equal_tensors_share_evenly_and_tied_ones_cost_nothing(store: Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.history.commits import Commit, DeletedError, ThinnedError
 from deltackpt.history.deletion import StillNamedError
 from deltackpt.history.oplog import CannotUndoError
+from deltackpt.maintenance.policy import NoPolicyError
 
 NOISE = np.random.default_rng(7)
 
@@ -37,7 +38,7 @@ def run(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def steps(commits: Iterator[Commit] | tuple[Commit, ...]) -> list[int | None]:
+def steps(commits: Iterable[Commit]) -> list[int | None]:
     return [commit.step for commit in commits]
 
 
@@ -192,22 +193,139 @@ def test_within_counts_from_now(run: Store) -> None:
     assert {kept.commit.step for kept in nothing.kept} == {90, 20}
 
 
-@pytest.mark.parametrize(
-    ("wrong", "complaint"),
-    [
-        ({"last": 0}, "whole number from 1 on"),
-        ({"every": True}, "whole number from 1 on"),
-        ({"within": "soon"}, "is a duration such as"),
-        ({"best": "val_loss"}, "min:METRIC or max:METRIC"),
-        ({"best": {"min:loss": 0}}, "min:METRIC or max:METRIC"),
-    ],
-)
-def test_a_policy_that_cannot_be_understood_is_refused_when_it_is_made(
-    wrong: dict[str, object], complaint: str
-) -> None:
-    with pytest.raises(InvalidInputError, match=complaint):
-        Keep(**wrong)  # type: ignore[arg-type]
-
-
 def test_a_policy_without_rules_keeps_everything(run: Store) -> None:
     assert run.prune(Keep(), dry_run=True).deleted == ()
+
+
+def test_the_optimizer_of_the_last_healthy_commit_stays(run: Store) -> None:
+    plan = run.prune(Keep(every=10, optimizer=2), dry_run=True)
+    assert [commit.step for commit, part in plan.thinned] == [50, 40, 30, 20, 10, 0], "90 and 60 are healthy"
+
+
+def test_a_tag_of_the_policy_keeps_its_commit_whole(run: Store) -> None:
+    run.tag("release-1", "step:10")
+    plan = run.prune(Keep(tags="release-*", optimizer=1), dry_run=True)
+    assert {kept.commit.step: kept.reasons for kept in plan.kept} == {
+        90: ("head of main",),
+        20: ("tag kept-by-hand",),
+        10: ("tagged", "tag release-1"),
+    }
+    assert {commit.step for commit, _ in plan.thinned} == {20}
+
+
+def test_a_line_that_only_a_tag_reaches_is_a_line(run: Store) -> None:
+    for step in range(11, 16):
+        run.commit(state(step), step=step, branch="dev", parent="step:10" if step == 11 else None)
+    run.tag("end-of-dev", "dev")
+    run.delete_branch("dev")
+    plan = run.prune(Keep(last=2))
+    kept = {kept.commit.step: kept.reasons for kept in plan.kept}
+    assert kept[15] == ("last 2", "tag end-of-dev")
+    assert kept[14] == ("last 2",)
+    assert {commit.step for commit in plan.deleted} == {0, 10, 11, 12, 13, 30, 40, 50}
+
+
+def test_one_branch_alone(run: Store) -> None:
+    for step in range(11, 16):
+        run.commit(state(step), step=step, branch="dev", parent="step:10" if step == 11 else None)
+    plan = run.prune(Keep(last=1), branches=["dev"])
+    assert {commit.step for commit in plan.deleted} == {11, 12, 13, 14}
+    assert {kept.commit.step: kept.reasons for kept in plan.kept}[0] == ("on main",)
+    with pytest.raises(NotFoundError, match=r"no branch 'dve'; did you mean 'dev'\?"):
+        run.prune(Keep(last=1), branches=["dve"])
+
+
+def test_pruned_and_one_of_them_brought_back(run: Store) -> None:
+    gone = run.resolve("step:30").id
+    before = [part.name for part in run.resolve("step:40").parts]
+    run.prune(Keep(last=1, best="min:loss", optimizer=1))
+    assert run.resolve("step:40").thinned
+    assert run.undelete(gone).step == 30
+    assert run.undelete(run.resolve("step:40").id).step == 40
+    assert [part.name for part in run.resolve("step:40").parts] == before
+    run.gc()
+    assert steps(run.log("main")) == [90, 40, 30, 20]
+    assert run.load("step:40")["optimizer"]["step"] == 40
+    assert run.verify(data=True).ok
+
+
+def test_what_a_gc_has_purged_stays_away_and_the_rest_comes_back(run: Store) -> None:
+    run.prune(Keep(every=10, optimizer=1))
+    run.gc()
+    gone = run.delete("step:30")
+    assert run.undelete(gone.id).holds == "weights-only"
+    with pytest.raises(NotFoundError, match="purged by a gc"):
+        run.undelete(gone.id)
+    assert run.load("step:30", part="model")["w"].size == 200_000
+
+
+def packs_and_log(store: Store) -> int:
+    return disk_bytes(store) + sum(path.stat().st_size for path in Path(store.path, "log").glob("*/*"))
+
+
+def test_a_budget_drops_the_oldest_optimizers_first(run: Store) -> None:
+    plan = run.prune(Keep(max_size=packs_and_log(run) - 1_300_000))
+    assert [(commit.step, part) for commit, part in plan.thinned] == [(0, "optimizer"), (10, "optimizer")]
+    assert plan.deleted == ()
+    assert plan.squeezed == {run.resolve(f"step:{step}").id for step in (0, 10)}
+    assert plan.excess_bytes == 0
+
+
+def test_then_the_oldest_commits(run: Store) -> None:
+    run.tag("other", "step:10")
+    before = packs_and_log(run)
+    plan = run.prune(Keep(best="min:loss", every=10, max_size=7_000_000), dry_run=True)
+    assert {commit.step for commit, _ in plan.thinned} == {50, 60, 70, 80}
+    assert steps(plan.deleted) == [30, 0]
+    assert plan.left_bytes <= 7_000_000
+    assert plan.left_bytes == before - plan.freed_bytes
+    one_less = run.prune(Keep(best="min:loss", every=10, max_size=plan.left_bytes), dry_run=True)
+    assert (one_less.deleted, one_less.thinned) == (plan.deleted, plan.thinned), "no more than is needed"
+    more = run.prune(Keep(best="min:loss", every=10, max_size=plan.left_bytes - 1), dry_run=True)
+    assert len(more.deleted) == 3
+
+
+@pytest.mark.parametrize("limit", [1, 3_000_000, 5_000_000, 7_000_000, 9_000_000, 11_000_000, 10**9])
+def test_what_is_left_is_what_was_said(run: Store, limit: int) -> None:
+    before = packs_and_log(run)
+    plan = run.prune(Keep(max_size=limit))
+    assert plan.left_bytes == before - plan.freed_bytes
+    assert plan.excess_bytes == max(0, plan.left_bytes - limit)
+    assert run.gc().freed_bytes == plan.freed_bytes
+    assert run.verify(data=True).ok
+
+
+def test_what_no_budget_may_touch(run: Store) -> None:
+    run.commit({"model": {"w": np.full(200_000, np.nan, np.float32)}}, step=100)
+    plan = run.prune(Keep(best={"min:loss": 1}, last=20, max_size=1))
+    assert [kept.commit.step for kept in plan.kept] == [100, 90, 40, 20], "90 is the newest healthy commit"
+    assert plan.thinned == ()
+    assert plan.excess_bytes == plan.left_bytes - 1
+    run.gc()
+    assert run.load("step:90")["optimizer"]["step"] == 90
+
+
+def test_a_policy_lives_in_the_store(run: Store) -> None:
+    assert run.policy is None
+    with pytest.raises(NoPolicyError, match=r"nothing says what to keep: '.*keep.toml' does not exist"):
+        run.prune()
+    run.policy = Keep(last=1)
+    run.policy = Keep(last=1, best="min:loss")
+    assert Path(run.path, "keep.toml").read_text() == (
+        '# What `deltackpt prune` keeps in this store.\nlast = 1\n\n[best]\n"min:loss" = 1\n'
+    )
+    assert list(Path(run.path, "tmp").iterdir()) == []
+    with Store(run.path) as other:
+        assert steps(kept.commit for kept in other.prune(dry_run=True).kept) == [90, 40, 20]
+    Path(run.path, "keep.toml").write_text("lost = 1\n")
+    with pytest.raises(InvalidInputError, match=r"keep.toml' has no field 'lost'; did you mean 'last'\?"):
+        run.prune()
+
+
+def test_a_branch_that_was_deleted_with_all_it_held_comes_back_by_undo(run: Store) -> None:
+    made = run.commit(state(15), step=15, branch="dev", parent="step:10")
+    run.delete_branch("dev")
+    run.undo()
+    run.gc()
+    assert run.resolve("dev").id == made.id
+    assert run.load("dev")["optimizer"]["step"] == 15

@@ -31,7 +31,7 @@ def test_every_leaf_has_its_name() -> None:
         "model/set",
         "model/x",
     ]
-    assert listed(shelf, "") == [ValueLeaf("step", 3)]
+    assert listed(shelf, "") == [ValueLeaf("step", 3, ("step",))]
 
 
 def test_plain_leaves_have_their_values() -> None:

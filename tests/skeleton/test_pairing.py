@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 from skeleton_round_trip import Shelf, shelved
 
 from deltackpt.errors import InvalidInputError
+from deltackpt.skeleton import registry
 from deltackpt.skeleton.leaves import leaves
-from deltackpt.skeleton.pairing import Pair, PairingError, pair
+from deltackpt.skeleton.pairing import Pair, PairingError, pair, settle
 from deltackpt.skeleton.read import read_skeleton
+from deltackpt.skeleton.registry import register
 from deltackpt.skeleton.strided import gather
 
 
@@ -23,7 +26,8 @@ def pairs_of(shelf: Shelf, part: str, target: Any, **options: Any) -> list[Pair]
 def load_into(shelf: Shelf, part: str, target: Any, **options: Any) -> None:
     for found in pairs_of(shelf, part, target, **options):
         plain = shelf.plain[found.reference.part, found.reference.index]
-        found.replace(plain if found.view is None else gather(memoryview(plain), found.view))
+        own = plain if found.view is None else gather(memoryview(plain), found.view)
+        found.replace(memoryview(bytearray(own)))
 
 
 def net() -> torch.nn.Module:
@@ -113,3 +117,80 @@ def test_names_of_one_side_alone_pass_when_not_strict() -> None:
     assert found.name == "m/b"
     with pytest.raises(PairingError, match="different"):
         pairs_of(shelf, "m", {"b": torch.zeros(3)}, strict=False)
+
+
+@dataclass
+class Averages:
+    fast: Any
+    slow: Any
+
+
+class Moments(NamedTuple):
+    first: Any
+    second: Any
+
+
+@pytest.fixture
+def registered_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_by_class", {})
+    monkeypatch.setattr(registry, "_by_name", {})
+    register(Averages)
+    register(Moments)
+
+
+@pytest.mark.usefixtures("registered_types")
+def test_registered_classes_are_entered_by_their_fields() -> None:
+    stored = {"nt": Moments(torch.ones(2), [torch.ones(1)]), "dc": Averages(np.ones(3), {"x": torch.ones(4)})}
+    target = {"nt": Moments(torch.zeros(2), [torch.zeros(1)]), "dc": Averages(np.zeros(3), {"x": torch.zeros(4)})}
+    for part in ("nt", "dc"):
+        load_into(shelved(stored), part, target[part])
+    assert target["nt"].first.tolist() == [1, 1]
+    assert target["nt"].second[0].tolist() == [1]
+    assert target["dc"].fast.tolist() == [1, 1, 1]
+    assert target["dc"].slow["x"].tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:Sparse [BC]S[RC]", "ignore:Sparse invariant")
+def test_sparse_targets_of_as_many_values() -> None:
+    dense = torch.tensor([[0.0, 2.0], [3.0, 0.0]])
+    unsorted = torch.sparse_coo_tensor([[1, 0], [0, 1]], [3.0, 2.0], (2, 2))
+    stored = {"coo": dense.to_sparse(), "csr": dense.to_sparse_csr(), "unsorted": unsorted}
+    other = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    target = {"coo": other.to_sparse(), "csr": other.to_sparse_csr(), "unsorted": other.to_sparse()}
+    assert target["unsorted"].is_coalesced()
+    load_into(shelved({"m": stored}), "m", target)
+    settle(target)
+    for name, tensor in target.items():
+        assert torch.equal(tensor.to_dense(), dense), name
+    assert [target[name].is_coalesced() for name in ("coo", "unsorted")] == [True, False]
+    fewer = {**target, "coo": torch.tensor([[1.0, 0.0], [0.0, 0.0]]).to_sparse()}
+    with pytest.raises(PairingError, match=r"m/coo/indices \(stored int64 \[2, 2\], target int64 \[2, 1\]\)"):
+        pairs_of(shelved({"m": stored}), "m", fewer)
+
+
+def frozen_array() -> Any:
+    array = np.zeros(2, np.float32)
+    array.flags.writeable = False
+    return array
+
+
+def inference_tensor() -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.zeros(2)
+
+
+@pytest.mark.parametrize(
+    ("target", "objection"),
+    [
+        (lambda: torch.zeros(1).expand(2), "expanded, so that several of its elements are one"),
+        (lambda: torch.zeros(2, device="meta"), "on the meta device, which holds no values"),
+        (inference_tensor, "made in inference mode, outside of which it is read-only"),
+        (frozen_array, "read-only"),
+    ],
+)
+def test_targets_that_cannot_be_written_are_refused_before_anything_changes(target: Any, objection: str) -> None:
+    shelf = shelved({"m": {"a": torch.ones(2), "b": torch.ones(2)}})
+    with pytest.raises(PairingError) as caught:
+        pairs_of(shelf, "m", {"a": torch.zeros(2), "b": target()})
+    assert str(caught.value).startswith(f"the target does not fit: m/b ({objection}) impossible to write; ")
+    assert caught.value.unwritable == [f"m/b ({objection})"]

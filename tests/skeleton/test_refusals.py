@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import enum
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from deltackpt.errors import InvalidInputError, LimitError
+from deltackpt.skeleton import registry
 from deltackpt.skeleton.capture import capture
 from deltackpt.skeleton.refusal import DuplicateNameError, StateLimitError, UnstorableError
 
@@ -23,6 +25,16 @@ class Point(NamedTuple):
 @dataclasses.dataclass
 class Settings:
     rate: float = 0.1
+
+
+@dataclasses.dataclass
+class Known:
+    rate: float = 0.1
+    later: int = dataclasses.field(init=False)
+
+    @functools.cached_property
+    def twice(self) -> float:
+        return 2 * self.rate
 
 
 class Mode(enum.Enum):
@@ -82,7 +94,7 @@ ODD_TENSORS: list[tuple[Any, str]] = [
     (lambda: torch.ones(2, device="meta"), "a tensor on the meta device has no values"),
     (
         lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
-        "tensors of type torch.qint8 cannot be stored",
+        "tensors of type torch.qint8 cannot be stored; store int_repr() with q_scale() and q_zero_point()",
     ),
     (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "nested tensors cannot be stored"),
     (lambda: torch.ones(2, 2).to_mkldnn(), "tensors of layout torch._mkldnn cannot be stored; pass to_dense()"),
@@ -187,3 +199,19 @@ def test_nothing_is_kept_of_a_refused_state() -> None:
         capture(state)
     del state["c"]
     assert [part.name for part in capture(state).parts] == ["", "a"]
+
+
+def test_registered_instances_have_their_fields_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_by_class", {})
+    monkeypatch.setattr(registry, "_by_name", {})
+    registry.register(Known, "Known")
+    value = Known()
+    with pytest.raises(UnstorableError, match=r"^m/0: the field 'later' has no value; set it before committing"):
+        capture({"m": [value]})
+    value.later = 1
+    assert value.twice == 0.2
+    assert capture({"m": [value]}), "what is computed once from the fields is no loss"
+    value.extra = 5  # type: ignore[attr-defined]
+    with pytest.raises(UnstorableError) as caught:
+        capture({"m": [value]})
+    assert str(caught.value) == "m/0: the attribute 'extra' is no field of Known and would be lost; make it a field"

@@ -13,7 +13,7 @@ from deltackpt.skeleton.capture import capture
 from deltackpt.tensor.dtype import DTYPES
 
 TYPES = [getattr(torch, name) for name in DTYPES if hasattr(torch, name)]
-pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf", "ignore:Sparse CSR", "ignore:Sparse invariant")
+pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf", "ignore:Sparse [BC]S[RC]", "ignore:Sparse invariant")
 
 
 def any_bits(dtype: torch.dtype, *shape: int) -> torch.Tensor:
@@ -192,3 +192,38 @@ def test_a_released_source_reads_the_same_again() -> None:
     source.release()
     assert bytes(source.read(4, 12)) == first
     assert bits(torch.arange(6.0).reshape(2, 3).t())[4:12] == first
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.empty(0, 3).t(),
+        torch.empty(4, 0, 2).permute(2, 0, 1),
+        torch.empty(3, 0).expand(5, 3, 0),
+        torch.empty_strided((0, 4), (7, 2)),
+    ],
+    ids=lambda tensor: f"{tuple(tensor.shape)} {tensor.stride()}",
+)
+def test_empty_tensors_keep_their_strides(tensor: torch.Tensor) -> None:
+    assert_same(through({"t": tensor, "again": [tensor]}), {"t": tensor, "again": [tensor]})
+
+
+def test_parts_of_conjugates_keep_their_strides() -> None:
+    wide = torch.randn(4, 3, dtype=torch.complex64)
+    state = {"imag": wide.conj().imag, "turned": wide.t().conj(), "real": wide.conj().real}
+    assert state["imag"].is_neg()
+    assert_same(through(state), state)
+
+
+@pytest.mark.parametrize("layout", ["coo", "csr"])
+@pytest.mark.parametrize("grad", [True, False])
+def test_sparse_parameters(layout: str, grad: bool) -> None:
+    dense = torch.tensor([[0.0, 2.0], [3.0, 0.0]])
+    sparse = dense.to_sparse() if layout == "coo" else dense.to_sparse_csr()
+    parameter = torch.nn.Parameter(sparse, requires_grad=grad)
+    back = through({"m": {"p": parameter, "same": parameter, "plain": sparse}})["m"]
+    assert type(back["p"]) is torch.nn.Parameter
+    assert type(back["plain"]) is torch.Tensor
+    assert back["p"] is back["same"]
+    assert (back["p"].requires_grad, back["p"].layout) == (grad, sparse.layout)
+    assert torch.equal(back["p"].detach().to_dense(), dense)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deltackpt import InvalidInputError, NotFoundError, Options, Store
+from deltackpt import CorruptError, InvalidInputError, NotFoundError, Options, Store
 
 
 def state(value: int) -> dict[str, Any]:
@@ -98,8 +98,59 @@ def test_closing_gives_back_files_and_threads(store: Store) -> None:
     assert set(threading.enumerate()) > before
     store.close()
     assert set(threading.enumerate()) <= before
-    held = [os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir()]
-    assert not [path for path in held if path.startswith(store.path) and path.endswith((".pack", ".rec"))]
+    assert held(store) == []
+
+
+def held(store: Store) -> list[str]:
+    """Files below the store that this process has open."""
+    paths = [os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir()]
+    return [path for path in paths if path.startswith(store.path)]
+
+
+def test_what_two_handles_share_is_given_back_by_the_last(store: Store) -> None:
+    store.commit(state(1), step=1)
+    other = Store(store.path)
+    assert value(other, "main") == 1
+    store.close()
+    assert held(store) != []
+    assert value(store, "main") == 1, "a closed store opens again what it needs"
+    other.close()
+    assert held(store) == []
+    store.commit(state(2), step=2)
+    assert value(other, "main") == 2
+    other.close()
+    store.close()
+    assert held(store) == []
+
+
+def test_a_store_that_does_not_open_holds_nothing(store: Store) -> None:
+    store.commit(state(1), step=1)
+    store.close()
+    os.rename(Path(store.path, "log"), Path(store.path, "gol"))
+    with pytest.raises(CorruptError):
+        Store(store.path)
+    assert held(store) == []
+
+
+def test_closing_beside_threads_that_read(store: Store) -> None:
+    store.commit(state(1), step=1)
+    stop = threading.Event()
+
+    def read() -> int:
+        reads = 0
+        while not stop.is_set():
+            assert Store(store.path).resolve("main").step == 1
+            assert store.resolve("main").step == 1
+            reads += 1
+        return reads
+
+    with ThreadPoolExecutor(4) as threads:
+        reading = [threads.submit(read) for _ in range(4)]
+        for _ in range(300):
+            with Store(store.path) as other:
+                assert other.resolve("main").step == 1
+        stop.set()
+        assert min(one.result() for one in reading) > 0
 
 
 def test_paths_and_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,3 +201,15 @@ def test_another_process_reads_while_this_one_commits(store: Store) -> None:
         store.commit(state(step), step=step)
     seen = [int(reader.communicate(timeout=60)[0]) for reader in readers]
     assert all(1 <= number < 30 for number in seen)
+
+
+def test_a_store_that_was_moved_is_not_an_empty_one(store: Store, tmp_path: Path) -> None:
+    store.commit(state(1), step=1)
+    os.rename(store.path, tmp_path / "elsewhere")
+    for call in (store.branches, lambda: list(store.log()), lambda: store.load("main"), store.stats):
+        with pytest.raises(NotFoundError, match="is no store any more; open it where it was moved to"):
+            call()
+    with pytest.raises(NotFoundError):
+        store.commit(state(2), step=2)
+    assert not Path(store.path).exists()
+    assert value(Store(tmp_path / "elsewhere"), "main") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from deltackpt.cli.address import REF, Address, open_store
+from deltackpt.cli.names import BRANCH
 from deltackpt.cli.render.commits import ref_document, ref_lines
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import shown
@@ -12,7 +13,7 @@ from deltackpt.history.resolve import DEFAULT_BRANCH
 
 
 @click.command("branch")
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=BRANCH)
 @click.argument("ref", default=DEFAULT_BRANCH, type=REF)
 @click.option("-d", "--delete", is_flag=True, help="Delete branch NAME; its commits stay until gc.")
 @click.option("--force", is_flag=True, help="Move NAME when it exists.")
@@ -21,6 +22,8 @@ from deltackpt.history.resolve import DEFAULT_BRANCH
 @click.pass_obj
 def command(settings: Settings, name: str | None, ref: Address, delete: bool, force: bool) -> None:
     """List branches; or begin branch NAME at REF (else at main)."""
+    if name is None and (delete or force):
+        raise click.UsageError("-d and --force need the NAME of a branch")
     with open_store(settings, ref) as store:
         if name is None:
             branches = store.branches()

@@ -11,14 +11,15 @@ import click
 
 from deltackpt.cli.address import REF, Address, open_store
 from deltackpt.cli.metrics import metrics_of
+from deltackpt.cli.names import BRANCH
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import added, commit_document, illness, step
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import shown, size
-from deltackpt.errors import FormatError, InvalidInputError
+from deltackpt.errors import FormatError, InvalidInputError, NotFoundError
 from deltackpt.history.commits import Commit
 
-_MAX_CONFIG_BYTES = 16 << 20
+_MAX_JSON_BYTES = 16 << 20
 
 
 @click.command("commit")
@@ -26,10 +27,13 @@ _MAX_CONFIG_BYTES = 16 << 20
 @click.option("--step", type=int, help="The training step.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE", help="A metric; may be given several times.")
 @click.option("-m", "--message", default="", help="A note on this commit.")
-@click.option("--branch", default="main", show_default=True, help="The branch to commit to; made when missing.")
+@click.option(
+    "--branch", type=BRANCH, default="main", show_default=True, help="The branch to commit to; made when missing."
+)
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="A tag to put on it; may be given several times.")
 @click.option("--parent", type=REF, help="The commit to continue from, rather than the branch's newest.")
 @click.option("--config", type=click.Path(), metavar="FILE.json", help="The run's configuration, kept beside.")
+@click.option("--meta", type=click.Path(), metavar="FILE.json", help="Anything else to keep beside.")
 @click.option(
     "--on-conflict",
     type=click.Choice(["fail", "rebase"]),
@@ -48,14 +52,17 @@ def command(
     tags: Sequence[str],
     parent: Address | None,
     config: str | None,
+    meta: str | None,
     **described: Any,
 ) -> None:
     """Store the checkpoint FILE (safetensors, PyTorch or NumPy), without loading it into memory.
 
     Checking the commit out gives the same file again, byte for byte.
     """
-    described |= {"metrics": metrics_of(metrics), "tags": tags, "config": config and _json_file(config)}
-    with open_store(settings, parent) as store, Bar(settings, "committing", _file_size(file)) as bar:
+    described |= {"metrics": metrics_of(metrics), "tags": tags}
+    described |= {"config": config and _json_file(config), "meta": meta and _json_file(meta)}
+    size = os.path.getsize(file) if os.path.isfile(file) else None
+    with open_store(settings, parent) as store, Bar(settings, "committing", size) as bar:
         commit = store.commit_file(file, progress=bar.advance, parent=parent and parent.ref, **described)
     settings.report(lambda: commit_document(commit), lambda: _lines(commit))
 
@@ -67,17 +74,16 @@ def _lines(commit: Commit) -> Iterator[str]:
 
 
 def _json_file(path: str) -> Any:
-    if _file_size(path) > _MAX_CONFIG_BYTES:
-        raise FormatError(f"{path!r}: a configuration of more than {_MAX_CONFIG_BYTES} bytes; keep it elsewhere")
     try:
         with open(path, "rb") as file:
-            return json.load(file)
+            text = file.read(_MAX_JSON_BYTES + 1)
+    except FileNotFoundError:
+        raise NotFoundError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path!r} cannot be read: {error}; check the path") from None
+    if len(text) > _MAX_JSON_BYTES:
+        raise FormatError(f"{path!r}: more than {_MAX_JSON_BYTES} bytes to keep beside; keep it elsewhere")
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path!r} is not JSON: {error}; give a JSON file") from None
-
-
-def _file_size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError as error:
-        raise InvalidInputError(f"cannot read {path!r}: {os.strerror(error.errno or 0)}; check the path") from None

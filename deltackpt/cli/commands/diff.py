@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from deltackpt.cli.address import REF, Address, open_store
+from deltackpt.cli.address import REF, Address, open_stores
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.diff import diff_document, diff_lines
 from deltackpt.cli.settings import Settings, json_option, shared_options
@@ -18,13 +18,13 @@ from deltackpt.cli.settings import Settings, json_option, shared_options
 @shared_options
 @click.pass_obj
 def command(settings: Settings, old: Address, new: Address, number: int | None) -> None:
-    """Show what changed from commit OLD to commit NEW.
+    """Show what changed from commit OLD to commit NEW, which may lie in another store.
 
     Tensors added, removed and changed, largest change first, with the share of values that changed, the L2 norm
     and the largest magnitude of the difference; metrics, configuration and other values that differ.
     """
-    with open_store(settings, old, new) as store:
-        before, after = store.resolve(old.ref), store.resolve(new.ref)
-        with Bar(settings, "comparing", store.diff_bytes(before, after)) as bar:
-            diff = store.diff(before, after, progress=bar.advance)
+    with open_stores(settings, old, new) as (store, other):
+        before, after = store.resolve(old.ref), other.resolve(new.ref)
+        with Bar(settings, "comparing", store.diff_bytes(before, after, other=other)) as bar:
+            diff = store.diff(before, after, other=other, progress=bar.advance)
         settings.report(lambda: diff_document(diff), lambda: diff_lines(diff, number))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
+from deltackpt.cli.address import starting
 from deltackpt.cli.settings import shared_options
 from deltackpt.errors import NotFoundError
 
@@ -23,8 +25,19 @@ A REF names a commit:
 """
 
 
+class _Topic(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click alone
+    """A command, or ``refs``."""
+
+    name = "TOPIC"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        program = ctx.find_root().command
+        assert isinstance(program, click.Group)
+        return starting(["refs", *program.list_commands(ctx)], incomplete)
+
+
 @click.command("help")
-@click.argument("topic", required=False)
+@click.argument("topic", required=False, type=_Topic())
 @shared_options
 @click.pass_context
 def command(context: click.Context, topic: str | None) -> None:

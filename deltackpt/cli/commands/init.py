@@ -15,13 +15,14 @@ from deltackpt.store import Store
 
 @click.command("init")
 @click.argument("folder", required=False, type=click.Path(), metavar="[DIR]")
+@click.option("--reserve", metavar="SIZE", help="Room kept for deleting on a full disk: 64MiB; 0 for none.")
 @json_option
 @shared_options
 @click.pass_obj
-def command(settings: Settings, folder: str | None) -> None:
+def command(settings: Settings, folder: str | None, reserve: str | None) -> None:
     """Make a store in DIR (else --store, else $DELTACKPT_STORE, else ./.deltackpt)."""
     chosen = folder or settings.store or os.environ.get(VARIABLE) or HIDDEN
-    with Store.init(chosen) as store:
+    with Store.init(chosen, reserve=reserve) as store:
         settings.report(lambda: {"store": store.path, "index": store.index_path}, lambda: _lines(store))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from deltackpt.cli.address import DEFAULT_REF, REF, Address, open_store
+from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import Names, commit_facts, full_document
 from deltackpt.cli.render.inventory import inventory_document, inventory_lines
 from deltackpt.cli.settings import Settings, json_option, shared_options
@@ -26,7 +27,8 @@ def command(settings: Settings, ref: Address) -> None:
     """
     with open_store(settings, ref) as store:
         commit, names = store.resolve(ref.ref), Names(store)
-        rows = store.inventory(commit)
+        with Bar(settings, "looking at tensors"):
+            rows = store.inventory(commit)
         settings.report(
             lambda: full_document(commit, names) | {"tensors": inventory_document(rows)},
             lambda: _lines(commit, names, rows),
@@ -36,4 +38,4 @@ def command(settings: Settings, ref: Address) -> None:
 def _lines(commit: Commit, names: Names, rows: Sequence[InventoryRow]) -> Iterator[str]:
     yield from commit_facts(commit, names)
     yield ""
-    yield from inventory_lines(rows)
+    yield from inventory_lines(rows, commit.logical_bytes)

@@ -8,11 +8,16 @@ from typing import Any
 from deltackpt.cli.columns import aligned
 from deltackpt.cli.render.commits import commit_document
 from deltackpt.cli.text import counted, figure, percent, shape, shown
-from deltackpt.diff.diff import Diff, TensorChange, ValueChange
+from deltackpt.diff.diff import Diff, TensorChange
+from deltackpt.diff.values import ABSENT, ValueChange
+from deltackpt.errors import brief
 
 _HEAD = ("changed", "type", "shape", "values", "L2", "max")
 _RIGHT = frozenset({3, 4, 5})
 _VALUE_LIMIT = 60
+_VALUES_SHOWN = 100
+# The name of a configuration that is a single value.
+WHOLE = "(all of it)"
 
 
 def diff_lines(diff: Diff, limit: int | None) -> Iterator[str]:
@@ -43,14 +48,23 @@ def _row(change: TensorChange) -> tuple[str, ...]:
         return (*form, f"was {change.reshaped}", "", "")
     found = change.change
     ill = f" ({found.nonfinite:,} non-finite)" if found.nonfinite else ""
-    return (*form, percent(found.fraction), figure(found.l2), figure(found.largest) + ill)
+    l2, largest = (figure(found.l2), figure(found.largest)) if found.measured else ("-", "-")
+    return (*form, percent(found.fraction), l2, largest + ill)
 
 
 def _values(title: str, changes: Sequence[ValueChange]) -> Iterator[str]:
     if changes:
         yield title
-        rows = [(shown(change.name), _value(change.old), "->", _value(change.new)) for change in changes]
+        rows = [(shown(change.name) or WHOLE, *_sides(change)) for change in changes[:_VALUES_SHOWN]]
         yield from aligned(rows, indent="  ")
+    if len(changes) > _VALUES_SHOWN:
+        yield f"  ... and {counted(len(changes) - _VALUES_SHOWN, 'value')}"
+
+
+def _sides(change: ValueChange) -> tuple[str, str, str]:
+    """``0.1 -> 0.2``, with more digits where the short form of both would be the same."""
+    old, new = _value(change.old), _value(change.new)
+    return (brief(change.old), "->", brief(change.new)) if old == new else (old, "->", new)
 
 
 def _value(value: object) -> str:
@@ -59,7 +73,9 @@ def _value(value: object) -> str:
             return "none"
         case float():
             return f"{value:.6g}"
-    return shown(value if isinstance(value, str) else repr(value), _VALUE_LIMIT)
+        case str():
+            return shown(value, _VALUE_LIMIT)
+    return shown(str(value) if value is ABSENT or hasattr(value, "dtype") else brief(value), _VALUE_LIMIT)
 
 
 def diff_document(diff: Diff) -> dict[str, Any]:
@@ -91,4 +107,9 @@ def diff_document(diff: Diff) -> dict[str, Any]:
 
 
 def _documents(changes: Sequence[ValueChange]) -> list[dict[str, Any]]:
-    return [{"name": change.name, "old": change.old, "new": change.new} for change in changes]
+    """A side that is absent has no key: null is a value."""
+    return [
+        {"name": change.name}
+        | {side: value for side, value in (("old", change.old), ("new", change.new)) if value is not ABSENT}
+        for change in changes
+    ]

@@ -13,22 +13,23 @@ _HEAD = ("tensor", "type", "shape", "plain", "stored", "how")
 _RIGHT = frozenset({3, 4})
 
 
-def inventory_lines(rows: Sequence[InventoryRow]) -> Iterator[str]:
-    """A table, and what it adds up to."""
+def inventory_lines(rows: Sequence[InventoryRow], plain: int) -> Iterator[str]:
+    """A table, and what it adds up to; ``plain`` are the bytes of all tensors, each counted once."""
     table = [_HEAD]
     for row in rows:
         form = (shown(row.name), row.dtype.name, shape(row.shape), size(row.plain_bytes), size(row.stored_bytes))
         table.append((*form, _how(row)))
     yield from aligned(table, _RIGHT)
-    plain = sum(row.plain_bytes for row in rows if row.tied_to is None)
     stored = sum(row.stored_bytes for row in rows)
     yield f"{counted(len(rows), 'tensor')}, {size(plain)} plain, {size(stored)} stored"
 
 
 def _how(row: InventoryRow) -> str:
-    """``delta (rank 3)``, ``5 delta, 3 shared``, ``tied to model/emb``."""
+    """``delta (rank 3)``, ``5 delta, 3 shared``, ``tied to model/emb``, ``view of model/flat``."""
     if row.tied_to is not None:
         return f"tied to {shown(row.tied_to)}"
+    if row.view_of is not None:
+        return f"view of {shown(row.view_of)}"
     if row.kept is not Kept.MIXED:
         words = str(row.kept)
     else:
@@ -50,6 +51,7 @@ def inventory_document(rows: Sequence[InventoryRow]) -> list[dict[str, Any]]:
             "recipes": row.recipes,
             "rank": row.rank,
             "tied_to": row.tied_to,
+            "view_of": row.view_of,
         }
         for row in rows
     ]

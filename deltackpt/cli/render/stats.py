@@ -9,14 +9,15 @@ from deltackpt.cli.columns import aligned
 from deltackpt.cli.text import counted, percent, shown, size, times
 from deltackpt.maintenance.stats import PartStats, Stats
 
-_RIGHT = frozenset({1, 2, 3, 4})
+_HEAD = ("part", "committed", "dedup", "deltas", "planes", "stored", "ratio")
+_RIGHT = frozenset(range(1, len(_HEAD)))
 # A state's own top level (scalars, the order of its parts), or a whole file.
 TOP_LEVEL = "(top level)"
 
 
 def stats_lines(stats: Stats) -> Iterator[str]:
     """Savings by part, then from plain bytes to bytes on disk, then what reading costs."""
-    yield from aligned([("part", "committed", "distinct", "stored", "ratio"), *_parts(stats)], _RIGHT)
+    yield from aligned([_HEAD, *_parts(stats)], _RIGHT)
     yield ""
     yield from aligned([*_steps(stats)], frozenset({1, 2}))
     yield ""
@@ -24,19 +25,21 @@ def stats_lines(stats: Stats) -> Iterator[str]:
     yield ", ".join(counted(count, noun) for count, noun in counts)
     yield f"longest chain {counted(stats.max_rank, 'delta')}; the newest commit decodes in {_decoding(stats)}"
     yield _garbage(stats)
+    if stats.unreadable:
+        yield f"{counted(stats.unreadable, 'damaged part')} of commits left out; run `deltackpt verify`"
 
 
 def _parts(stats: Stats) -> Iterator[tuple[str, ...]]:
     for name, part in sorted(stats.parts.items(), key=lambda item: -item[1].logical_bytes):
         if part.logical_bytes:
             yield _part(shown(name) if name else TOP_LEVEL, part)
-    total = PartStats(stats.logical_bytes, stats.logical_bytes - stats.dedup_saved, stats.data_bytes)
-    yield _part("all", total)
+    yield _part("all", stats.total)
 
 
 def _part(name: str, part: PartStats) -> tuple[str, ...]:
     ratio = times(part.logical_bytes / part.stored_bytes) if part.stored_bytes else "-"
-    return name, size(part.logical_bytes), size(part.unique_bytes), size(part.stored_bytes), ratio
+    saved = (size(-saved) for saved in (part.dedup_saved, part.delta_saved, part.planes_saved))
+    return name, size(part.logical_bytes), *saved, size(part.stored_bytes), ratio
 
 
 def _steps(stats: Stats) -> Iterator[tuple[str, str, str]]:
@@ -59,20 +62,16 @@ def _decoding(stats: Stats) -> str:
 
 
 def _garbage(stats: Stats) -> str:
+    if stats.garbage_bytes is None:
+        return "gc would refuse to work on a damaged store"
     if stats.garbage_bytes <= 0:
         return "no garbage"
     return f"{size(stats.garbage_bytes)} of garbage waits for `deltackpt gc`"
 
 
 def stats_document(stats: Stats) -> dict[str, Any]:
-    parts = {
-        name: {
-            "logical_bytes": part.logical_bytes,
-            "unique_bytes": part.unique_bytes,
-            "stored_bytes": part.stored_bytes,
-        }
-        for name, part in stats.parts.items()
-    }
+    of_part = ("logical_bytes", "unique_bytes", "dedup_saved", "delta_saved", "planes_saved", "stored_bytes")
+    parts = {name: {field: getattr(part, field) for field in of_part} for name, part in stats.parts.items()}
     fields = ("commits", "logical_bytes", "dedup_saved", "delta_saved", "planes_saved", "data_bytes", "disk_bytes")
-    more = ("garbage_bytes", "packs", "records", "chunks", "max_rank", "decode_ns", "ratio")
+    more = ("garbage_bytes", "unreadable", "packs", "records", "chunks", "max_rank", "decode_ns", "ratio")
     return {name: getattr(stats, name) for name in (*fields, *more)} | {"parts": parts}

@@ -1,13 +1,12 @@
-"""What gc did, and what verify found."""
+"""What gc did."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from deltackpt.cli.text import counted, shown, size
+from deltackpt.cli.text import counted, size
 from deltackpt.maintenance.gc import GcPlan
-from deltackpt.maintenance.verify import Report
 
 
 def gc_lines(plan: GcPlan, *, dry_run: bool) -> Iterator[str]:
@@ -34,26 +33,4 @@ def gc_document(plan: GcPlan, *, dry_run: bool) -> dict[str, Any]:
         "orphan_packs": [str(pack) for pack in plan.orphans],
         "leftover_files": list(plan.leftovers),
         "copied_records": len(plan.copied),
-    }
-
-
-def verify_lines(report: Report, *, data: bool) -> Iterator[str]:
-    for problem in report.problems:
-        yield f"PROBLEM {shown(problem.what)}"
-        yield from (f"  affects {shown(affected)}" for affected in problem.affects)
-    looked = f"{counted(report.commits, 'commit')}, {counted(report.packs, 'pack')}, {counted(report.chunks, 'chunk')}"
-    depth = f"{size(report.checked_bytes)} decoded and hashed" if data else "structure only; --data reads every byte"
-    found = "all good" if report.ok else counted(len(report.problems), "problem")
-    yield f"{found}: {looked}, {depth}"
-
-
-def verify_document(report: Report, *, data: bool) -> dict[str, Any]:
-    return {
-        "ok": report.ok,
-        "data": data,
-        "commits": report.commits,
-        "packs": report.packs,
-        "chunks": report.chunks,
-        "checked_bytes": report.checked_bytes,
-        "problems": [{"what": problem.what, "affects": list(problem.affects)} for problem in report.problems],
     }

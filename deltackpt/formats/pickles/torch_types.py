@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from deltackpt.tensor.dtype import DTYPES, DType, dtype_named
 
-# Types without an entry in the table of element types: kept as plain integers of the same width.
-_INTEGERS_OF = {
-    **dict.fromkeys(("quint8", "quint4x2", "quint2x4", "bits8", "bits1x8", "bits2x4", "bits4x2"), "uint8"),
-    **dict.fromkeys((f"uint{bits}" for bits in range(1, 8)), "uint8"),
-    **dict.fromkeys((f"int{bits}" for bits in range(1, 8)), "int8"),
-    "qint8": "int8",
-    "qint32": "int32",
-    "bits16": "uint16",
-}
+# Quantised types have no entry in the table of element types: kept as plain integers of the same width.
+_INTEGERS_OF = {"quint8": "uint8", "quint4x2": "uint8", "quint2x4": "uint8", "qint8": "int8", "qint32": "int32"}
 
 ELEMENTS: dict[str, DType] = DTYPES | {name: dtype_named(plain) for name, plain in _INTEGERS_OF.items()}
 """How the elements of each type are kept."""

@@ -1,0 +1,104 @@
+"""Fitting a store into so many bytes: how many of the candidates must go, and how large the store is then.
+
+Candidates stand in the order in which they go.
+
+1. One walk sorts all chunks by the last candidate that needs them, from what never goes back to what goes first, so
+   that each manifest is read once.
+2. The shortest beginning of the list that is enough is found by bisection: each time gc plans with the chunks that
+   would be left, which reads nothing any more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from deltackpt.chunkstore.chunk_store import ChunkStore
+from deltackpt.history.manifest import Manifests
+from deltackpt.history.objects import Group, Part, decode, split_chunks
+from deltackpt.history.repository import Repository
+from deltackpt.ids import ChunkId
+from deltackpt.maintenance.gc import Collector
+from deltackpt.maintenance.mark import Deleted, Marks
+
+
+def occupied_bytes(store: ChunkStore) -> int:
+    """Bytes of packs, log and what is being written: what a budget counts. A gc frees some of these."""
+    disk, layout = store.disk, store.layout
+    shelves = [os.path.join(layout.packs, name) for name in disk.names(layout.packs)]
+    total = store.log.size()
+    for folder in (layout.tmp, *shelves):
+        for name in disk.names(folder):
+            try:
+                total += disk.size(os.path.join(folder, name))
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def enough_to_fit(
+    repository: Repository, gone: Collection[Deleted], candidates: Sequence[Sequence[Deleted]], limit: int
+) -> int:
+    """How many of ``candidates``, from the first on, must go besides ``gone`` to leave ``limit`` bytes after a gc.
+
+    All of them when that is not enough either. Changes nothing.
+    """
+    occupied = occupied_bytes(repository.chunks)
+    collector = Collector(repository, what_if=gone)
+    if occupied - collector.plan().freed_bytes <= limit:
+        return 0
+    chunks = _sorted_by_need(collector, candidates)
+    reached = collector.marks
+
+    def left(count: int) -> int:
+        needed = set[ChunkId]().union(*chunks[count:])
+        collector.marks = Marks(repository.manifests, set(reached.commits), needed, set(reached.passed_over))
+        return occupied - collector.plan().freed_bytes
+
+    low, high = 0, len(candidates)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if left(middle) <= limit else (middle, high)
+    return high
+
+
+def _sorted_by_need(collector: Collector, candidates: Sequence[Sequence[Deleted]]) -> list[list[ChunkId]]:
+    """For each candidate the chunks that it needs and no later one does; last, those that are needed for ever."""
+    places = {piece: at for at, candidate in enumerate(candidates) for piece in candidate}
+    chunks: list[list[ChunkId]] = [[] for _ in range(len(candidates) + 1)]
+    parts: list[list[ChunkId]] = [[] for _ in chunks]
+    for commit in collector.marks.commits:
+        deleted = collector.survey.deleted.get(commit, set())
+        if None not in deleted:
+            whole = places.get((commit, None), len(candidates))
+            stored = collector.survey.commits[commit]
+            chunks[whole] += [ChunkId(data) for data in (stored.environment, stored.config, stored.meta) if data]
+            for part in stored.parts:
+                if part.name not in deleted:
+                    parts[min(whole, places.get((commit, part.name), whole))].append(ChunkId(part.id))
+    walk = _Walk(collector.repository.manifests)
+    for at in reversed(range(len(chunks))):
+        chunks[at] += [chunk for part in parts[at] for chunk in walk.below(part)]
+    return chunks
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Yields what parts are made of; what was walked once is passed over."""
+
+    manifests: Manifests
+    _walked: set[ChunkId] = field(default_factory=set)
+
+    def below(self, identity: ChunkId) -> Iterator[ChunkId]:
+        if identity in self._walked:
+            return
+        self._walked.add(identity)
+        part = decode(self.manifests.object(identity), Part)
+        yield from (identity, ChunkId(part.skeleton))
+        for group in map(ChunkId, part.groups):
+            if group not in self._walked:
+                self._walked.add(group)
+                found = decode(self.manifests.object(group), Group)
+                yield from (group, ChunkId(found.layout))
+                yield from split_chunks(found.chunks)

@@ -1,0 +1,99 @@
+"""What a store holds according to its log and packs, for a check that goes on where one that deletes must stop.
+
+While every log record can be read, that is a survey, which owes nothing to the index. With a damaged record in
+between it is what the index still knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deltackpt.chunkstore.chunk_store import ChunkStore
+from deltackpt.chunkstore.index import View
+from deltackpt.chunkstore.location import inline_record
+from deltackpt.chunkstore.log_record import LogCorruptError
+from deltackpt.chunkstore.pack import PackEntry
+from deltackpt.errors import DeltackptError
+from deltackpt.ids import ChunkId, CommitId, PackId
+from deltackpt.maintenance.survey import Place, Survey
+from deltackpt.maintenance.verify.frames import Frames
+from deltackpt.maintenance.verify.report import Finding
+
+
+@dataclass(slots=True)
+class Replay(Survey):
+    """A survey in which a pack that cannot be read has no entries; ``frames`` has a finding about it."""
+
+    frames: Frames = field(kw_only=True)
+
+    def _entries(self, pack: PackId) -> list[PackEntry]:
+        return self.frames.entries(pack)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """``packs`` with their entries, without what stands inline in the log; ``in_use`` says where each chunk is.
+
+    ``replay`` is None when the log is damaged.
+    """
+
+    packs: Mapping[PackId, list[PackEntry]]
+    in_use: Mapping[ChunkId, Place]
+    frames: Frames
+    replay: Replay | None
+
+
+def read_contents(store: ChunkStore, findings: list[Finding]) -> Contents:
+    """Replay the log and read the frame of every pack; what is wrong with either goes to ``findings``."""
+    frames = Frames(store)
+    replay = Replay(store, frames=frames)
+    try:
+        replay.advance()
+    except DeltackptError as error:
+        findings += _damaged_records(store) or [Finding.of(error)]
+        return _from_index(store, frames, findings)
+    for pack, row in store.look_now(lambda view: view.packs()).items():
+        if pack in replay.packs:
+            frames.compare(pack, row.size, row.records)
+    findings += [finding for pack, finding in frames.findings.items() if pack in replay.packs]
+    packs = {pack: entries for pack, (_, entries) in replay.packs.items() if inline_record(pack) is None}
+    return Contents(packs, replay.in_use, frames, replay)
+
+
+def _damaged_records(store: ChunkStore) -> list[Finding]:
+    """Every log record that is damaged, with the commits that only the index knows from there on."""
+    findings = []
+    for error in store.log.faults():
+        found, number = Finding.of(error), error.number if isinstance(error, LogCorruptError) else 0
+        commits = store.look(lambda view, number=number: frozenset(_published_since(view, number)))  # type: ignore[misc]
+        findings.append(Finding(found.what, found.advice, commits=commits))
+    return findings
+
+
+def _published_since(view: View, number: int) -> Iterator[CommitId]:
+    for _, row in view.tables.items(b"order", number.to_bytes(8, "big")):
+        yield from (CommitId(row[at : at + CommitId.size]) for at in range(0, len(row), CommitId.size))
+
+
+def _from_index(store: ChunkStore, frames: Frames, findings: list[Finding]) -> Contents:
+    rows = store.look(lambda view: view.packs())
+    packs = {pack: frames.entries(pack) for pack in rows}
+    for pack, row in rows.items():
+        frames.compare(pack, row.size, row.records)
+    findings += frames.findings.values()
+    places = {(pack, entry.offset): Place(pack, entry) for pack, entries in packs.items() for entry in entries}
+    in_use: dict[ChunkId, Place] = {}
+    for chunk, location in store.look(lambda view: list(view.chunks())):
+        if inline_record(location.pack) is not None and (location.pack, location.offset) not in places:
+            places |= {(location.pack, e.offset): Place(location.pack, e) for e in _inline(store, location.pack)}
+        if (place := places.get((location.pack, location.offset))) is not None:
+            in_use[chunk] = place
+    return Contents(packs, in_use, frames, None)
+
+
+def _inline(store: ChunkStore, pack: PackId) -> Sequence[PackEntry]:
+    try:
+        return store.entries(pack)
+    except (DeltackptError, FileNotFoundError):
+        return []

@@ -1,0 +1,126 @@
+"""Where an index lives when it cannot live in the store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deltackpt import Store
+from deltackpt.chunkstore import index_folder
+from deltackpt.chunkstore.index_folder import NoLocalFolderError
+
+Shares = Callable[..., None]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder with this machine's cache and temporary folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(index_folder, "_TEMPORARY", ())
+    return tmp_path
+
+
+@pytest.fixture
+def shares(monkeypatch: pytest.MonkeyPatch) -> Shares:
+    """Make these folders network shares."""
+
+    def mount(*folders: str | Path) -> None:
+        monkeypatch.setattr(index_folder, "is_network", lambda path: path.startswith(tuple(map(str, folders))))
+        monkeypatch.setattr(index_folder, "filesystem_kind", lambda path: "nfs4")
+
+    return mount
+
+
+def own(machine: Path) -> Path:
+    return machine / "tmp" / f"deltackpt-{os.geteuid()}"
+
+
+def test_a_share_keeps_its_index_in_the_cache(
+    store: Store, machine: Path, shares: Shares, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.commit({"w": np.arange(9)}, step=1)
+    shares(store.path)
+    with Store(store.path) as mounted:
+        assert mounted.index_path.startswith(str(machine / "cache" / "deltackpt"))
+        assert mounted.load("main")["w"][8] == 8
+        mounted.commit({"w": np.arange(9)}, step=2)
+    assert store.resolve("main").step == 2, "two indexes, one truth"
+    assert "is on a network share (nfs4), so its index is kept on this machine" in caplog.text
+
+
+def test_two_copies_of_one_store_on_a_share_do_not_mix(store: Store, machine: Path, shares: Shares) -> None:
+    store.commit({"w": np.arange(9)}, step=1)
+    shutil.copytree(store.path, machine / "copy")
+    shares(store.path, machine / "copy")
+    with Store(store.path) as one, Store(machine / "copy") as two:
+        here = one.commit({"x": np.arange(7)}, step=2)
+        there = two.commit({"y": np.arange(7)}, step=2)
+        assert one.resolve("main").id == here.id
+        assert two.resolve("main").id == there.id
+
+
+def test_a_home_on_a_share_is_no_place_for_an_index(store: Store, machine: Path, shares: Shares) -> None:
+    shares(store.path, machine / "cache")
+    assert Store(store.path).index_path.startswith(str(own(machine)))
+    assert own(machine).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("trap", ["a link", "of another user", "open to others"])
+def test_a_folder_that_others_could_have_made_is_not_trusted(
+    store: Store, machine: Path, shares: Shares, trap: str
+) -> None:
+    shares(store.path, machine / "cache")
+    elsewhere = machine / "elsewhere"
+    elsewhere.mkdir()
+    if trap == "a link":
+        own(machine).symlink_to(elsewhere)
+    else:
+        own(machine).mkdir()
+        if trap == "open to others":
+            own(machine).chmod(0o777)
+        elif os.geteuid() == 0:
+            os.chown(own(machine), 65534, -1)
+        else:
+            pytest.skip("only root can give a folder away")
+    reasons = {"a link": "symbolic link", "of another user": "another user", "open to others": "by others"}
+    with pytest.raises(NoLocalFolderError, match="finds no place on this machine") as refused:
+        Store(store.path)
+    assert reasons[trap] in str(refused.value)
+    assert "set XDG_CACHE_HOME or TMPDIR" in str(refused.value)
+    assert list(own(machine).iterdir()) == []
+
+
+@pytest.mark.parametrize("obstacle", ["folder", "data", "lock", "a file"])
+def test_an_index_that_this_user_cannot_write_is_kept_apart(store: Store, machine: Path, obstacle: str) -> None:
+    """As after another user, whose umask keeps everybody else out of what they make."""
+    store.commit({"w": np.arange(9)}, step=1)
+    store.close()
+    index = Path(store.path, "index")
+    if obstacle == "a file":
+        shutil.rmtree(index)
+        index.write_text("?")
+    closed = {"folder": index, "data": index / "lmdb/data.mdb", "lock": index / "lock", "a file": index}[obstacle]
+    closed.chmod(0o555)
+    story = (
+        "import sys; from deltackpt import Store; s = Store(sys.argv[1]);"
+        "print(s.load('main')['w'][8], s.commit({'a': 1}, step=2).step, s.index_path)"
+    )
+    # Root may write anything until it gives up that power.
+    powerless = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    command = [*powerless, sys.executable, "-c", story, store.path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    closed.chmod(0o755)
+    value, step, path = done.stdout.split(maxsplit=2)
+    assert (value, step) == ("8", "2")
+    assert path.startswith(str(machine / "cache"))
+    assert "that this user cannot write, so its index is kept on this machine" in done.stderr
