@@ -345,6 +345,58 @@ class Store:
         commits = [self.resolve(ref) for ref in refs]
         return (self.load(commit, part=part, device=device) for commit in commits)
 
+    def average(
+        self,
+        refs: Iterable[Ref],
+        branch: str,
+        *,
+        weights: Sequence[float] | None = None,
+        decay: float | None = None,
+        part: str | None = None,
+        step: int | None = None,
+        message: str = "",
+    ) -> Commit:
+        """Commit the average of the models in ``refs`` to ``branch``; returns once it is durable.
+
+        A ref may be a range ``OLD..NEW``: the commits of NEW's line from OLD on. All count the same, or by ``weights``,
+        or as an exponential moving average with ``decay``, in their order. ``part`` is the one to average. Floats are
+        summed in float64, all else is the last one's; ``step`` is, too, unless it is given. A new branch begins at it.
+
+        MismatchError, an InvalidInputError, lists tensors whose names, types or shapes differ.
+        """
+        from deltackpt.average.average import average
+        from deltackpt.commit.request import CommitRequest
+
+        made = average(self._repository, self._commits(refs), weights=weights, decay=decay, part=part)
+        request = CommitRequest.checked(
+            step=made.last.step if step is None else step,
+            message=message or f"average of {len(made.commits)} commits",
+            branch=branch,
+            parent=None if branch in self.branches() else made.last,
+            meta=made.meta(),
+        )
+        return self._commit(made.content(), request)
+
+    def average_to_file(
+        self,
+        refs: Iterable[Ref],
+        path: str | os.PathLike[str],
+        *,
+        weights: Sequence[float] | None = None,
+        decay: float | None = None,
+        part: str | None = None,
+        force: bool = False,
+    ) -> int:
+        """Write the average of the models in ``refs``, as in :meth:`average`, to a file; returns its size.
+
+        The file has the form that was committed; of a state it is safetensors, ready for ``load_state_dict``.
+        """
+        from deltackpt.average.average import average
+        from deltackpt.average.to_file import write
+
+        made = average(self._repository, self._commits(refs), weights=weights, decay=decay, part=part)
+        return write(made, os.fspath(path), force=force)
+
     # Keeping
 
     def stats(self, *, progress: Progress | None = None) -> Stats:
@@ -469,6 +521,16 @@ class Store:
         from deltackpt.maintenance.doctor.examine import examine
 
         return examine(os.fspath(path))
+
+    def _commits(self, refs: Iterable[Ref]) -> list[Commit]:
+        """The commits of ``refs``, those of a range ``OLD..NEW`` oldest first."""
+        from deltackpt.history.selection import between
+
+        found: list[Commit] = []
+        for ref in refs:
+            old, dots, new = ref.partition("..") if isinstance(ref, str) else ("", "", "")
+            found += between(self.log(new), self.resolve(old)) if dots else [self.resolve(ref)]
+        return found
 
     def _commit(self, content: Content, request: CommitRequest) -> Commit:
         from deltackpt.commit.commit import commit

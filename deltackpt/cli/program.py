@@ -20,6 +20,7 @@ COMMANDS = (
     "branch",
     "tag",
     "annotate",
+    "average",
     "stats",
     "prune",
     "delete",

@@ -132,7 +132,7 @@ def _describe(
         parts=tuple(write_objects(ingest, part) for part in parts),
         nonfinite=health.fallen,
         healthy=health.healthy,
-        environment=ingest.object(encode(environment())),
+        environment=ingest.object(encode(dict(environment() if request.environment is None else request.environment))),
         config=_free_form(ingest, request.config),
         meta=_free_form(ingest, request.meta),
     )

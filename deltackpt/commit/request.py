@@ -34,7 +34,8 @@ class CommitRequest:
     """A commit to be made. ``parent`` is a ref expression or a commit; None follows the branch's head.
 
     ``config`` and ``meta`` are plain data; None for nothing. ``expected`` refuses a branch that stands anywhere else,
-    so that two who write one are never interleaved.
+    so that two who write one are never interleaved. ``environment`` is that of the program whose state it is, None for
+    this one's.
 
     InvalidInputError names the field that cannot be right.
     """
@@ -49,6 +50,7 @@ class CommitRequest:
     meta: Any = None
     on_conflict: OnConflict = "fail"
     expected: Expected | None = None
+    environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         Branch(self.branch)

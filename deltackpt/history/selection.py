@@ -69,6 +69,17 @@ def compare(commits: Sequence[Commit], metric: str) -> list[Compared]:
     ]
 
 
+def between(line: Iterable[Commit], first: Commit) -> list[Commit]:
+    """The commits of ``line``, which stands newest first, from ``first`` on, oldest first. RefNotFoundError."""
+    found: list[Commit] = []
+    for commit in line:
+        found.insert(0, commit)
+        if commit.id == first.id:
+            return found
+    newest = found[-1].description if found else "nothing"
+    raise RefNotFoundError(f"commit {first.description} is not on the line of {newest}; begin at one of its parents")
+
+
 def ranked(commits: Iterable[Commit], metric: str, *, greatest_first: bool = False) -> list[Commit]:
     """Those of ``commits`` that have the metric (or step), best first; not a number comes last."""
     measured = [(value, commit) for commit in commits if (value := _value(commit, metric)) is not None]

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 from deltackpt.commit.request import free_form
 from deltackpt.errors import InvalidInputError
 from deltackpt.history.objects import encode_free_form
+from deltackpt.history.provenance import environment
 from deltackpt.history.refs import Branch
 from deltackpt.history.repository import Options
 from deltackpt.history.resolve import DEFAULT_BRANCH
@@ -95,6 +96,7 @@ class Checkpointer:
         self._begun = self._paused = False
         self._due: str | None = None
         self._metrics: dict[str, Any] = {}
+        self._known: dict[str, Any] = {}
         self._stop: signal.Signals | None = None
         self._ranks = Ranks()
         self._store = self._checked(store, roster)
@@ -158,16 +160,16 @@ class Checkpointer:
             raise InvalidInputError(f"step {step} was completed already, the next is {self._completed}")
         self._completed = step + 1
         self.log(**(metrics or {}))
-        known, self._metrics = self._metrics, {}
+        self._known, self._metrics = self._metrics, {}
         self._saving.collect()
-        reason = self._reason(known) if self._ranks.first else None
+        reason = self._reason(self._known) if self._ranks.first else None
         stop, wanted, failed = self._ranks.most(self._signals.received or 0, reason is not None, self._saving.failed)
         if failed:
             self._saving.surface()
         if stop:
-            self._end(signal.Signals(stop), known)
+            self._end(signal.Signals(stop), self._known)
         elif wanted:
-            self._save(reason or "", known, patient=self._on_busy == "wait")
+            self._save(reason or "", self._known, patient=self._on_busy == "wait")
         return self.stopping
 
     def log(self, *, step: int | None = None, **metrics: Any) -> None:
@@ -180,7 +182,7 @@ class Checkpointer:
     def save(self, *, wait: bool = False) -> None:
         """Save the last completed step now, unless it is saved; with ``wait`` until it is durable."""
         self._begin()
-        known, self._metrics = self._metrics, {}
+        known, self._metrics = {**self._known, **self._metrics}, {}
         self._save("", known, patient=True)
         if wait:
             self.wait()
@@ -291,7 +293,16 @@ class Checkpointer:
 
         def opening(lend: bool) -> Opening:
             policy = None if keep is None else keep.to_toml()
-            return Opening(self._store.path, options.workers, options.chain_budget, nice, lend, policy, os.getpid())
+            return Opening(
+                path=self._store.path,
+                threads=options.workers,
+                chain_budget=options.chain_budget,
+                nice=nice,
+                lend=lend,
+                keep=policy,
+                environment=environment(),
+                parent_pid=os.getpid(),
+            )
 
         return Saver(opening, worker, memory, None if head is None else head.id)
 

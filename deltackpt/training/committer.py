@@ -61,6 +61,7 @@ class Committer:
         options = Options(threads=opening.threads, cache_bytes=0, chain_budget=opening.chain_budget)
         self._repository = Repository(opening.path, options, _nobody, cache=self._lent or CommitPlains(0))
         self._keep = None if opening.keep is None else Keep.from_toml(opening.keep)
+        self._environment = opening.environment
         self._next_cleaning = 0.0
 
     def run(self, job: Job, memory: memoryview) -> Outcome:
@@ -127,6 +128,7 @@ class Committer:
             config=_decoded(job.config),
             meta=_decoded(job.meta),
             expected=Expected(expected),
+            environment=self._environment,
         )
 
     def _chunks(self, made: Commit, content: Content) -> Iterator[tuple[ChunkId, memoryview]]:

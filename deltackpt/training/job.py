@@ -53,7 +53,7 @@ class Opening(msgspec.Struct, frozen=True):
     """How a writer works: which store, with how many threads, how far it steps back for others, under which policy.
 
     ``keep`` is that policy as TOML. ``lend`` says that a snapshot's buffer stays as it is until the next commit has
-    ended, to be its delta bases.
+    ended, to be its delta bases. ``environment`` is the trainer's, which its commits keep.
     """
 
     path: str
@@ -62,6 +62,7 @@ class Opening(msgspec.Struct, frozen=True):
     nice: int
     lend: bool
     keep: str | None
+    environment: dict[str, str]
     parent_pid: int
 
 

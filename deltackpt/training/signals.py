@@ -32,11 +32,6 @@ class Signals:
                 signal.signal(number, before if before is not None else signal.SIG_DFL)
         self._before.clear()
 
-    @property
-    def exit_code(self) -> int | None:
-        """128 and the number of the signal, as a shell has it; None when none came."""
-        return None if self.received is None else 128 + self.received
-
     def _note(self, number: int, frame: FrameType | None) -> None:
         again = self.received is not None
         self.received = signal.Signals(number)

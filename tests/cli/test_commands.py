@@ -319,3 +319,16 @@ def test_checkout_keeps_stored_names_when_told(cli: Cli, history: Store, tmp_pat
         target = tmp_path / f"{names}.safetensors"
         assert cli("checkout", "main", "--part", "model", "--names", names, "-o", target).code == 0
         assert list(load_file(target)) == expected
+
+
+def test_average_makes_a_commit_or_a_file(cli: Cli, history: Store, tmp_path: Path) -> None:
+    said = cli("average", "step:10", "step:20", "--weight", "1", "--weight", "3", "-o", "averaged", "-m", "soup")
+    assert (said.code, said.lines[0].split()[0], said.lines[0].rpartition(": ")[2]) == (0, "[averaged", "soup")
+    assert history.resolve("averaged").step == 20
+    target = tmp_path / "mean.safetensors"
+    assert (
+        cli("average", "main~2..main", "--ema", "0.5", "-o", target, "--json").document["bytes"]
+        == target.stat().st_size
+    )
+    assert cli("average", "main", "-o", target).code == 2
+    assert cli("average", "main", "-o", target, "--force", "--step", "3").code == 2

@@ -92,6 +92,9 @@ def test_metrics_belong_to_the_step_that_logged_them(run: Run, tmp_path: Path) -
     trained(run, tmp_path, 4, lambda ckpt, step: ckpt.log(val=1.0) if step == 2 else None, every=2)
     with Store(tmp_path / "s") as store:
         assert [set(commit.metrics) for commit in store.log("main")] == [{"loss"}, {"loss"}]
+    trained(made(), tmp_path / "odd", 3, lambda ckpt, step: ckpt.log(at=step), every=2)
+    with Store(tmp_path / "odd" / "s") as store:
+        assert store.resolve("main").metrics["at"] == 2, "also of a save after the last step"
 
 
 def test_without_the_generator(run: Run, tmp_path: Path) -> None:

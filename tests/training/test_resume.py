@@ -10,6 +10,7 @@ import pytest
 
 from deltackpt import Checkpointer, InvalidInputError, Keep, NotFoundError, Store
 from deltackpt.fs.kind import filesystem_kind
+from deltackpt.history.provenance import environment
 
 torch = pytest.importorskip("torch")
 
@@ -117,6 +118,16 @@ def test_what_is_different_is_listed(tmp_path: Path, caplog: pytest.LogCaptureFi
     train(tmp_path / "s", 3, config={"lr": 1e-2, "data": {"path": "b", "seed": 1}, "new": True})
     assert "config is different: data.path 'a' -> 'b', new None -> True" in caplog.text
     assert "environment is different" not in caplog.text
+
+
+def test_a_commit_says_where_its_training_ran(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        with checkpointer(made(), str(tmp_path / "s"), worker="process") as ckpt:
+            ckpt.resume()
+            ckpt.save()
+    assert "environment is different" not in caplog.text
+    with Store(tmp_path / "s") as store:
+        assert store.resolve("main").environment == environment()
 
 
 def test_another_model_is_refused_by_name_and_nothing_changes(path: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def opening(folder: str, recipe: Recipe) -> Iterator[str]:
     yield f"Training a transformer of {recipe.shape.layers} layers on the standard library's sources, on the CPU:"
-    yield f"{recipe.steps} steps, the whole training state saved every {recipe.every} to {shown(folder)}, beside the training"
+    yield f"{recipe.steps} steps, the whole training state saved every {recipe.every} to {shown(folder)}"
     yield ""
 
 
