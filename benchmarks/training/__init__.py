@@ -1,4 +1,4 @@
-"""Saving while training: how long the loop waits, how many steps it loses, how fast it resumes, what memory it takes."""
+"""Saving while training: how long the loop waits, the steps it loses, how fast it resumes, what memory it takes."""
 
 from __future__ import annotations
 
