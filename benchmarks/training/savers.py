@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,6 +109,40 @@ class AsyncSave:
         distributed.destroy_process_group()
 
 
+class LightningAsync:
+    """Lightning's ``AsyncCheckpointIO``: a clone of every tensor, then ``torch.save`` in a thread."""
+
+    def __init__(self, live: Live, folder: Path) -> None:
+        from lightning.fabric.plugins import TorchCheckpointIO
+        from lightning.pytorch.plugins.io import AsyncCheckpointIO
+
+        done = self._done = threading.Event()
+        done.set()
+
+        class Telling(TorchCheckpointIO):
+            def save_checkpoint(self, *arguments: Any, **named: Any) -> None:
+                super().save_checkpoint(*arguments, **named)
+                done.set()
+
+        self._live, self._folder, self._count = live, folder, 0
+        self._io = AsyncCheckpointIO(Telling())
+
+    def save(self) -> None:
+        self._done.clear()
+        self._count += 1
+        self._io.save_checkpoint(self._live.state(), self._folder / f"{self._count}.ckpt")
+
+    def idle(self) -> bool:
+        return self._done.is_set()
+
+    def finish(self) -> None:
+        self._done.wait()
+        (self._folder / f"{self._count - 2}.ckpt").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._io.teardown()
+
+
 class Deltackpt:
     """A :class:`deltackpt.Checkpointer`; what it saves is told by its own numbers."""
 
@@ -151,6 +187,7 @@ SAVERS: dict[str, Callable[[Live, Path], Saver]] = {
     COPY: MemoryCopy,
     "torch.save": TorchSave,
     "dcp.async_save": AsyncSave,
+    **({"Lightning AsyncCheckpointIO": LightningAsync} if find_spec("lightning") else {}),
     OURS: _deltackpt(),
     "deltackpt, memory low": _deltackpt(memory="low"),
     "deltackpt, worker thread": _deltackpt(worker="thread"),
