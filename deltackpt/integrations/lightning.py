@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from typing import Any, Literal
 
 from lightning.fabric.plugins import CheckpointIO, TorchCheckpointIO
@@ -47,16 +48,21 @@ class DeltackptIO(CheckpointIO):
         self._keep = keep
         self._torch = TorchCheckpointIO()
         self._parent: Commit | None = None
+        self._lock = threading.Lock()
+        self._unwanted: set[str] = set()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Commit, then write the file: a path that is there stands for a commit that is durable."""
         if storage_options is not None:
             raise TypeError("DeltackptIO takes no storage_options; give options to its constructor")
         commit = self._commit(checkpoint, os.fspath(path))
-        if self._files == "stub":
-            self._write_stub(commit, os.fspath(path))
-        else:
-            self._torch.save_checkpoint(checkpoint, path)
+        with self._lock:
+            if os.fspath(path) in self._unwanted:
+                self._unwanted.remove(os.fspath(path))
+            elif self._files == "stub":
+                self._write_stub(commit, os.fspath(path))
+            else:
+                self._torch.save_checkpoint(checkpoint, path)
         if self._keep is not None:
             self._store.prune(self._keep, branches=[self._branch])
             self._store.gc()
@@ -78,7 +84,11 @@ class DeltackptIO(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove the file; the commit stays as long as ``keep`` wants it."""
-        self._torch.remove_checkpoint(path)
+        with self._lock:
+            # Within AsyncCheckpointIO the save of a file that is not wanted any more may still wait for its turn.
+            if not os.path.lexists(path):
+                self._unwanted.add(os.fspath(path))
+            self._torch.remove_checkpoint(path)
 
     def teardown(self) -> None:
         self._store.close()

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 import lightning  # noqa: E402
+from lightning.fabric.plugins import TorchCheckpointIO  # noqa: E402
 from lightning.pytorch.callbacks import ModelCheckpoint  # noqa: E402
 from lightning.pytorch.plugins.io import AsyncCheckpointIO  # noqa: E402
 from torch import nn  # noqa: E402
@@ -65,14 +66,16 @@ def same(one: Any, other: Any) -> bool:
 
 @pytest.mark.parametrize("files", ["real", "stub"])
 def test_a_checkpoint_is_a_commit_and_goes_on_from_its_path(tmp_path: Path, files: Any) -> None:
-    whole, _ = fit(tmp_path, DeltackptIO(tmp_path / "s", files=files), 8)
+    fit(tmp_path, DeltackptIO(tmp_path / "s", files=files), 8)
     first = tmp_path / "ckpts" / "step=4.ckpt"
     assert (first.stat().st_size < 300) is (files == "stub")
     with Store(tmp_path / "s") as store:
         assert [commit.step for commit in store.log("main")] == [8, 6, 4, 2]
         assert store.resolve("main~2").message == "step=4.ckpt"
     again, _ = fit(tmp_path / "again", DeltackptIO(tmp_path / "s", files=files), 8, resume=first)
-    assert same(whole, again)
+    fit(tmp_path / "stock", TorchCheckpointIO(), 8)
+    as_ever, _ = fit(tmp_path / "ever", TorchCheckpointIO(), 8, resume=tmp_path / "stock" / "ckpts" / "step=4.ckpt")
+    assert same(as_ever, again)
     with Store(tmp_path / "s") as store:
         assert [commit.step for commit in store.log("main")] == [8, 6, 4, 2]
         assert len(store.branches()) == 2, "the line that the second run left has a name"
