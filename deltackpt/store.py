@@ -470,13 +470,28 @@ class Store:
 
         return undo(self._repository, number)
 
-    def gc(self, *, dry_run: bool = False) -> GcPlan:
-        """Free what no branch or tag reaches; safe beside writers and readers. Returns what was, or would be, done."""
+    def gc(
+        self,
+        *,
+        dry_run: bool = False,
+        min_dead: float = 0.10,
+        max_repack_bytes: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> GcPlan:
+        """Free what no branch or tag reaches; safe beside writers and readers. Returns what was, or would be, done.
+
+        A pack is rewritten when ``min_dead`` of it, from 0 to 1, is garbage; ``max_repack_bytes`` caps what is written
+        for that, and a later gc goes on. ``progress`` hears (bytes written, bytes to be written).
+        """
         from deltackpt.maintenance.gc import collect
 
         if not dry_run and not self._repository.chunks.writable:
             raise ReadOnlyError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
-        return collect(self._repository, dry_run=dry_run)
+        if not 0 <= min_dead <= 1:
+            raise InvalidInputError(f"min_dead is a part of 1, from 0 to 1, not {min_dead}")
+        return collect(
+            self._repository, dry_run=dry_run, min_dead=min_dead, max_written=max_repack_bytes, progress=progress
+        )
 
     def verify(
         self,

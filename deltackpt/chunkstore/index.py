@@ -100,7 +100,7 @@ class View:
 
     @property
     def deletions(self) -> int:
-        """Number of the last record that condemned packs or declared any gone or orphaned."""
+        """Number of the last record that took anything away, or put another copy of a chunk in use."""
         return self._number(_DELETIONS)
 
     def _number(self, key: bytes) -> int:
@@ -241,7 +241,7 @@ class Update:
         ``packs`` holds the entries of the packs that it adds or declares gone, as far as their files exist.
         """
         record = published.record
-        put = partial(_put_rows, takes_over=bool(record.condemned))
+        put = partial(_put_rows, takes_over=record.superseding)
         lost = [*self._rows_of(record.gone, packs), *((chunk, b"") for chunk in record.forgotten)]
         batches = [*_batches(_chunk_rows(published, packs), put), *_batches(lost, _remove_rows)]
         # Each transaction waits for the disk, so the last batch, which is mostly the only one, goes with the facts.
@@ -340,7 +340,7 @@ def inline_entries(published: Published) -> Iterator[PackEntry]:
 
 
 def _put_rows(rows: list[_Row], tables: Tables, takes_over: bool) -> None:
-    """The first published copy stays in use, but for those of a gc, which take over from packs that it condemns."""
+    """The first published copy stays in use, but for those of a superseding record, which take over."""
     for key, row in rows:
         tables.put(b"chunks", key, row, overwrite=takes_over)
 
@@ -382,7 +382,7 @@ def _apply_packs(tables: Tables, number: int, record: LogRecord, listed: Collect
         tables.delete(b"packs", pack)
     for pack in record.orphans:
         tables.put(b"meta", _ORPHAN + pack, b"")
-    if record.condemned or record.gone or record.orphans:
+    if record.superseding or record.condemned or record.gone or record.orphans:
         tables.put(b"meta", _DELETIONS, number.to_bytes(8, "big"))
 
 

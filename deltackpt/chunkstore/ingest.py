@@ -209,7 +209,7 @@ class Ingest:
         if self._transaction.contains(chunk) or self._is_there(chunk, known):
             record = None
         elif chunk in known:
-            self._transaction.replace(known[chunk])
+            self._transaction.supersede(chunk)
             record = self._encoder.encode(chunk, plain, dtype.element, None, known)
         else:
             wide = None if place.wide is None else place.wide.read(place.start, place.stop, known, self._reader)
@@ -268,7 +268,7 @@ class Ingest:
         self._transaction.refer(s.chunk for s in bundle.members if s.chunk in known and s.chunk not in fresh)
         self._bundled.update(fresh)
         for chunk in fresh.keys() & known.keys():
-            self._transaction.replace(known[chunk])
+            self._transaction.supersede(chunk)
         if fresh:
             members = [(small.chunk, small.plain) for small in fresh.values()]
             hinted = [None if s.chunk in known else self._usable(s.hint, known) for s in fresh.values()]

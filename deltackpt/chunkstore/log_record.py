@@ -74,9 +74,10 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     ``write_id`` is random and tells a writer whether the record under a number is its own. ``time_ns`` is for
     people; order is the record's number. A *duplicate* chunk was in the store already, so the copy that comes with
-    this record is never used. A *condemned* pack may still be read and revived; a *gone* one will be unlinked and
-    never comes back; an *orphan* is an unpublished pack that no one may publish any more. A *forgotten* chunk lies in
-    a pack that stays, but was garbage and a base of it has gone; a *dropped* commit was reachable from no ref.
+    this record is never used; every other copy of a *superseding* record takes over from the one in use. A
+    *condemned* pack may still be read and revived; a *gone* one will be unlinked and never comes back; an *orphan* is
+    an unpublished pack that no one may publish any more. A *forgotten* chunk lies in a pack that stays, but was
+    garbage and a base of it has gone; a *dropped* commit was reachable from no ref.
     A *deleted* commit or part is hidden and comes back when *undeleted*, until a gc has *purged* its contents.
     A record that is *sealed* is the last of its epoch, and says which is the next.
     A commit that is *annotated* has metrics that were found later; the last word on each counts.
@@ -90,6 +91,7 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     commits: tuple[CommitAdded, ...] = ()
     packs: tuple[PackAdded, ...] = ()
     duplicates: tuple[bytes, ...] = ()
+    superseding: bool = False
     revived: tuple[bytes, ...] = ()
     condemned: tuple[bytes, ...] = ()
     gone: tuple[bytes, ...] = ()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from deltackpt.chunkstore.chunk_store import ChunkStore, Entries
 from deltackpt.chunkstore.index import View
-from deltackpt.chunkstore.location import Location, inline_record
+from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log import UnknownOutcomeError
 from deltackpt.chunkstore.log_record import Annotation, CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
 from deltackpt.chunkstore.pack_writer import FinishedPack, PackWriter, Payload
@@ -73,7 +73,7 @@ class Transaction:
         self._bases: dict[ChunkId, int] = {}
         self._referred: set[ChunkId] = set()
         self._missing: dict[PackId, bool] = {}
-        self._replaced: set[PackId] = set()
+        self._superseded: set[ChunkId] = set()
         self._finished: list[FinishedPack] | None = None
         self._maybe_published = False
 
@@ -104,17 +104,17 @@ class Transaction:
             current = place.base
         return True
 
-    def replace(self, lost: Location) -> None:
-        """Another copy of a chunk that the store has lost comes with this transaction; it must be no delta.
+    def supersede(self, chunk: ChunkId) -> None:
+        """The copy of a chunk that comes with this transaction takes over from the one that the store has.
 
-        The record must condemn :attr:`replaced`, for the new copy to be the one in use; the packs stay readable.
+        Its rank must be lower than that of whatever stands on it.
         """
-        self._replaced.add(lost.pack)
+        self._superseded.add(chunk)
 
     @property
-    def replaced(self) -> frozenset[PackId]:
-        """Packs with chunks that this transaction brings again."""
-        return frozenset(self._replaced)
+    def superseded(self) -> Mapping[ChunkId, RecordHead]:
+        """The records here that take over, by their chunks."""
+        return {chunk: self._new[chunk] for chunk in self._superseded}
 
     def refer(self, chunks: Iterable[ChunkId]) -> None:
         """Rely on chunks that the store has already; publishing checks that they are still there."""
@@ -187,6 +187,7 @@ class Transaction:
             packs=tuple(PackAdded(pack.id, pack.size, len(pack.entries)) for pack in packs),
             duplicates=tuple(sorted(self._duplicates(view, decision))),
             revived=tuple(sorted(self._revived(view, packs))),
+            superseding=bool(decision.condemned or self._superseded),
             condemned=decision.condemned,
             gone=decision.gone,
             orphans=decision.orphans,
@@ -201,12 +202,12 @@ class Transaction:
         return view.position, record
 
     def _duplicates(self, view: View, decision: Decision) -> Iterator[ChunkId]:
-        """Chunks here that the store has already, other than in a pack that this very record condemns.
+        """Chunks here that the store has already, other than those that take over: from packs that are condemned, too.
 
         Said in the record, so that everyone agrees on the copy in use, whichever packs they can still see.
         """
         leaving = frozenset(decision.condemned)
-        for chunk in self._new:
+        for chunk in self._new.keys() - self._superseded:
             place = view.chunk(chunk)
             if place is not None and place.pack not in leaving:
                 yield chunk
@@ -234,7 +235,7 @@ class Transaction:
 
     def _still_below(self, view: View, base: ChunkId, rank: int) -> bool:
         """Whether the copy of ``base`` that will be in use has a rank below that of the records that stand on it."""
-        place = view.chunk(base)
+        place = None if base in self._superseded else view.chunk(base)
         found = place if place is not None else self._new.get(base)
         return found is not None and found.rank < rank
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -37,7 +37,7 @@ from deltackpt.history.objects import CommitObject, encode, encode_free_form
 from deltackpt.history.provenance import environment
 from deltackpt.history.refs import MAX_NAME_BYTES, Branch, Tag
 from deltackpt.history.repository import Repository
-from deltackpt.ids import ChunkId, CommitId, PackId
+from deltackpt.ids import ChunkId, CommitId
 
 _MAX_RESTARTS = 10
 _log = logging.getLogger("deltackpt")
@@ -164,7 +164,7 @@ def _publish(
 def _record(
     repository: Repository, transaction: Transaction, draft: CommitObject, request: CommitRequest, start: Start
 ) -> LogRecord:
-    decide = partial(_decide, draft=draft, request=request, start=start, replaced=transaction.replaced)
+    decide = partial(_decide, draft=draft, request=request, start=start)
     try:
         return transaction.publish(lambda view: decide(repository.history(view)))
     except ConflictError:
@@ -181,9 +181,7 @@ def _on_top(repository: Repository, draft: CommitObject, parent: Commit | None, 
     return msgspec.structs.replace(draft, parents=(parent.id,), nonfinite=health.fallen, healthy=health.healthy)
 
 
-def _decide(
-    history: History, draft: CommitObject, request: CommitRequest, start: Start, replaced: Collection[PackId]
-) -> Decision:
+def _decide(history: History, draft: CommitObject, request: CommitRequest, start: Start) -> Decision:
     branch = Branch(request.branch)
     head = history.view.ref(branch.key)
     check_names(history, request)
@@ -195,8 +193,7 @@ def _decide(
     moves += [RefMove(Tag(tag).key, None, identity) for tag in request.tags]
     if start.rewinds and head is not None:
         moves += _keep_abandoned(history.view, branch, head)
-    condemned = sorted(pack for pack in replaced if history.view.pack(pack) is not None)
-    return Decision("commit", tuple(moves), (data,), tuple(condemned))
+    return Decision("commit", tuple(moves), (data,))
 
 
 def _moved(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from deltackpt.chunkstore.record import RecordHead
 from deltackpt.history.manifest import Manifests
 from deltackpt.history.objects import CommitObject, Group, Part, decode, split_chunks
 from deltackpt.ids import ChunkId, CommitId
 from deltackpt.maintenance.survey import Place, Survey, SurveyError
 
 Deleted = tuple[CommitId, str | None]
+
+_NOTHING: Mapping[ChunkId, RecordHead] = {}
 
 
 @dataclass(slots=True)
@@ -93,12 +96,24 @@ def _reachable(survey: Survey) -> Iterator[tuple[CommitId, CommitObject]]:
         pending.extend(CommitId(parent) for parent in found.parents if CommitId(parent) in survey.commits)
 
 
-def live_records(survey: Survey, chunks: Iterable[ChunkId]) -> dict[int, Place]:
-    """The records that decoding ``chunks`` takes, bases of whole records included, by the identity of their entry."""
+def live_records(
+    survey: Survey, chunks: Iterable[ChunkId], instead: Mapping[ChunkId, RecordHead] = _NOTHING
+) -> dict[int, Place]:
+    """The records that decoding ``chunks`` takes, bases of whole records included, by the identity of their entry.
+
+    ``instead`` are heads of records that will take over; they have no place yet.
+    """
     live: dict[int, Place] = {}
+    seen: set[ChunkId] = set()
     pending = list(chunks)
     while pending:
         chunk = pending.pop()
+        if chunk in seen:
+            continue
+        seen.add(chunk)
+        if chunk in instead:
+            pending.extend(instead[chunk].bases)
+            continue
         place = survey.in_use.get(chunk)
         if place is None:
             raise SurveyError(

@@ -110,7 +110,7 @@ class Survey:
             pack, inline = inline_pack(published.epoch, published.number), list(inline_entries(published))
             self.packs[pack] = (len(published.inline), inline)
             arrivals.append((pack, inline))
-        self._use(arrivals, frozenset(record.duplicates), takes_over=bool(record.condemned))
+        self._use(arrivals, frozenset(record.duplicates), takes_over=record.superseding)
 
     def _entries(self, pack: PackId) -> list[PackEntry]:
         path = self.store.layout.pack(pack)
@@ -124,7 +124,7 @@ class Survey:
     def _use(
         self, arrivals: Iterable[tuple[PackId, Iterable[PackEntry]]], unused: frozenset[bytes], *, takes_over: bool
     ) -> None:
-        """As in the index: the first copy of a chunk stays in use, but for those of a gc, which take over."""
+        """As in the index: the first copy of a chunk stays in use, but for those of a superseding record."""
         members = ((member.id, Place(p, entry)) for p, es in arrivals for entry in es for member in entry.head.members)
         for chunk, place in members:
             if chunk not in unused and (takes_over or chunk not in self.in_use):

@@ -148,7 +148,7 @@ class Store:
                 done, at = max(done, number), at + 40 + body + inline
 
     def apply(self, record: dict, path: Path, inline_at: int, inline: int) -> None:
-        takes_over, unused = bool(record.get("condemned")), set(record.get("duplicates", ()))
+        takes_over, unused = record.get("superseding", False), set(record.get("duplicates", ()))
         for pack, size, _ in record.get("packs", ()):
             file = self.folder / "packs" / pack.hex()[:2] / f"{pack.hex()}.pack"
             if file.exists():  # else a later record says that it is gone

@@ -17,6 +17,7 @@ from deltackpt.chunkstore.layout import Layout
 from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.fs.disk import Disk
+from deltackpt.history.deletion import delete
 from deltackpt.history.repository import Repository
 from deltackpt.maintenance import archive, gc
 
@@ -61,6 +62,10 @@ class Life:
 
     def delete_branch(self, name: str) -> None:
         self.store.delete_branch(name)
+        self._heard()
+
+    def delete(self, *refs: str) -> None:
+        delete(self.store._repository, [self.store.resolve(ref) for ref in refs])
         self._heard()
 
     def gc(self) -> None:
@@ -146,6 +151,15 @@ def _gc_that_copies(life: Life) -> None:
     life.commit({"kept": kept, "lost": noise(6, 38_000)})
 
 
+def _gc_that_rebases(life: Life) -> None:
+    for step in range(3):
+        # What a step adds is nearly half of what the whole takes.
+        life.commit({"w": noise(1, 34_000) + step * (noise(2, 34_000) % 8)}, step=step)
+    life.delete("step:0", "step:1")
+    life.gc()
+    life.commit({"w": noise(1, 34_000) + 3 * (noise(2, 34_000) % 8)}, step=3)
+
+
 def _gc_that_archives(life: Life) -> None:
     for step in range(3):
         life.commit(small(step), step=step)
@@ -171,6 +185,7 @@ SCENARIOS: dict[str, Callable[[Life], None]] = {
     "tags": _tags,
     "gc of a branch": _gc_of_a_branch,
     "gc that copies": _gc_that_copies,
+    "gc that rebases": _gc_that_rebases,
     "gc that archives": _gc_that_archives,
     "archive without gc": _archive_without_gc,
 }

@@ -17,6 +17,7 @@ from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.commit.start import BranchMovedError
 from deltackpt.errors import DeltackptError, LockedError, NotFoundError
+from deltackpt.history.deletion import delete
 from deltackpt.maintenance import archive, gc
 
 ONE_THREAD = Options(threads=1)
@@ -37,22 +38,27 @@ def noise(seed: int, size: int = 34_000) -> np.ndarray:
 
 
 DEAD = {"x": noise(1), "y": noise(2), "z": noise(3, 5_000)}
-LIVE = {"w": noise(4), "x": noise(1), "v": noise(5, 5_000)}
+# What LIVE adds to it is nearly half of what the whole takes: gc has LIVE stand alone.
+BASE = {"w": noise(4)}
+LIVE = {"w": BASE["w"] + noise(4) % 8, "x": noise(1), "v": noise(5, 5_000)}
 NEXT = {"w": LIVE["w"] + (np.arange(34_000) % 91 == 0).astype(np.uint8), "y": noise(2), "z": noise(3, 5_000)}
 OTHER = {"w": LIVE["w"] + (np.arange(34_000) % 89 == 0).astype(np.uint8), "y": noise(2), "v": noise(6, 5_000)}
 
 
 @pytest.fixture(scope="module")
 def prepared() -> Iterator[str]:
-    """A store with a live branch, and garbage from a branch that is gone: whole, as a base, and beside what lives."""
+    """A store with a live branch, and garbage: whole, as a base of garbage and of what lives, and beside what lives."""
     folder = tempfile.mkdtemp(prefix="deltackpt-schedules-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
     saved = Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__
     Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__ = (8_000,), (40_000,)
     with Store.init(os.path.join(folder, "prepared"), options=ONE_THREAD) as store:
         store.commit(DEAD, branch="dead")
         store.commit({**DEAD, "x": DEAD["x"] + (np.arange(34_000) % 97 == 0).astype(np.uint8)}, branch="dead")
+        base = store.commit(BASE)
         store.commit(LIVE)
         store.delete_branch("dead")
+        delete(store._repository, [base])
+        assert store.gc(dry_run=True).rebased
     Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__ = saved
     yield store.path
     shutil.rmtree(folder)

@@ -18,6 +18,8 @@ def gc_lines(plan: GcPlan, *, dry_run: bool) -> Iterator[str]:
     if plan.purged:
         yield f"  {counted(len(plan.purged), 'deleted commit or part')}, for good"
     yield f"  {counted(len(plan.condemned), 'pack')} with garbage, {size(plan.written_bytes)} of live data copied out"
+    if plan.rebased:
+        yield f"  {counted(len(plan.rebased), 'delta')} encoded anew, to leave a base that nothing else needs"
     yield f"  {counted(len(plan.orphans) + len(plan.leftovers), 'file')} left by writers that did not finish"
 
 
@@ -33,4 +35,5 @@ def gc_document(plan: GcPlan, *, dry_run: bool) -> dict[str, Any]:
         "orphan_packs": [str(pack) for pack in plan.orphans],
         "leftover_files": list(plan.leftovers),
         "copied_records": len(plan.copied),
+        "rebased_records": len(plan.rebased),
     }
