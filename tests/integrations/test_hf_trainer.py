@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -145,6 +148,37 @@ def test_a_checkpoint_on_a_signal_reaches_the_store_through_the_mixin(
         rest = trainer(tmp_path / "rest", DeltackptCallback(tmp_path / "s"), kind=MixedIn, save_steps=100)
         rest.train(resume_from_checkpoint=restore_folder(store, "main", tmp_path / "back"))
     assert rest.state.global_step == 8
+
+
+def test_two_ranks_save_once_and_every_rank_goes_on_where_it_stood(tmp_path: Path) -> None:
+    def run(*resume: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        here = Path(__file__).parent
+        ranks = [
+            subprocess.Popen(
+                [sys.executable, here / "hf_trainee.py", str(rank), port, tmp_path, "6", *resume],
+                env={**os.environ, "PYTHONPATH": str(here.parents[1])},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in (0, 1)
+        ]
+        said = [rank.communicate(timeout=200)[1] for rank in ranks]
+        assert [rank.returncode for rank in ranks] == [0, 0], said
+
+    run()
+    with Store(tmp_path / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [6, 4, 2]
+        state = store.load("step:4")
+        assert list(state["rng"]) == ["0", "1"]
+        assert {"rng_state_0.pth", "rng_state_1.pth", "trainer_state.json"} <= set(state["folder"])
+        back = restore_folder(store, "step:4", tmp_path / "back")
+    run(back)
+    whole, again = (torch.load(tmp_path / f"end-{resumed}.pt", weights_only=True) for resumed in (0, 1))
+    assert equal(whole, again)
 
 
 def test_only_the_policy_deletes_in_the_store(tmp_path: Path) -> None:
