@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from deltackpt.maintenance.inventory import InventoryRow
     from deltackpt.maintenance.keep import Keep
     from deltackpt.maintenance.prune import PrunePlan
+    from deltackpt.maintenance.repack.repack import RepackReport
     from deltackpt.maintenance.stats import Stats
     from deltackpt.maintenance.verify.completeness import Completeness
     from deltackpt.maintenance.verify.file import FileCheck
@@ -492,6 +493,25 @@ class Store:
         return collect(
             self._repository, dry_run=dry_run, min_dead=min_dead, max_written=max_repack_bytes, progress=progress
         )
+
+    def repack(
+        self,
+        *,
+        recompress: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> RepackReport:
+        """Make the newest, best and tagged commits cheap to read.
+
+        Safe beside writers and readers; runs a gc before and after, and takes room for what it writes until then. With
+        ``recompress`` all that gets smaller is encoded anew.
+        ``progress`` hears (plain bytes looked at, plain bytes in all).
+        """
+        from deltackpt.maintenance.repack.repack import repack
+
+        if not dry_run and not self._repository.chunks.writable:
+            raise ReadOnlyError(f"{self.path!r} cannot be written; use dry_run=True to see what repack would do")
+        return repack(self._repository, recompress=recompress, dry_run=dry_run, progress=progress)
 
     def verify(
         self,

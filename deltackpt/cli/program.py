@@ -28,6 +28,7 @@ COMMANDS = (
     "oplog",
     "undo",
     "gc",
+    "repack",
     "verify",
     "doctor",
     "demo",

@@ -40,7 +40,8 @@ from deltackpt.maintenance.abreast import publish_abreast
 from deltackpt.maintenance.archive import EPOCH_RECORDS, archive_sealed, seal
 from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.mark import Deleted, Marks, live_records
-from deltackpt.maintenance.rebase import Rebased, Rebasing
+from deltackpt.maintenance.rebase import rebase
+from deltackpt.maintenance.reencode import Reencoded, Reencoder
 from deltackpt.maintenance.survey import Place, Survey
 
 REPACK_DEAD_FRACTION = 0.10
@@ -64,7 +65,7 @@ class GcPlan:
     archived: tuple[EpochId, ...]
     condemned: tuple[PackId, ...]
     copied: tuple[Place, ...]
-    rebased: tuple[Rebased, ...]
+    rebased: tuple[Reencoded, ...]
     orphans: tuple[PackId, ...]
     leftovers: tuple[str, ...]
     dropped: tuple[CommitId, ...]
@@ -105,21 +106,21 @@ class Collector:
 
     def plan(self) -> GcPlan:
         """Look at everything and decide; changes nothing."""
-        self._look()
+        self.look()
         plan = self._plan(())
         if self.rebases and self.min_dead < 1:
-            rebased = self._rebasing().plan(self.max_written)
+            live = live_records(self.survey, self.marks.chunks)
+            rebased = rebase(self._reencoder(), live, self.max_written)
             other = self._plan(rebased) if rebased else plan
             kept = sum(size for size, _ in self.survey.packs.values()) - other.freed_bytes
             if other.freed_bytes - plan.freed_bytes >= self.min_dead * kept:
                 return other
         return plan
 
-    def _rebasing(self) -> Rebasing:
-        live = live_records(self.survey, self.marks.chunks)
-        return Rebasing(self.survey, self.repository.reader, self.marks.chunks, live)
+    def _reencoder(self) -> Reencoder:
+        return Reencoder(self.survey, self.repository.reader, self.marks.chunks)
 
-    def _plan(self, rebased: Sequence[Rebased]) -> GcPlan:
+    def _plan(self, rebased: Sequence[Reencoded]) -> GcPlan:
         live = self._live_by_pack({member.id: new.head for new in rebased for member in new.head.members})
         seals = self._worth_sealing(live)
         ended = self._ended(seals)
@@ -168,7 +169,7 @@ class Collector:
         archive_sealed(self.repository)
         return plan
 
-    def _look(self) -> Position:
+    def look(self) -> Position:
         """Bring survey and marks forward to the end of the log; returns how far that is."""
         while True:
             self.survey.advance()
@@ -243,7 +244,7 @@ class Collector:
             self._write(plan, transaction)
 
             def decide() -> Decision:
-                if not all(self._is_as_planned(new) for new in plan.rebased):
+                if not all(new.is_current(self.survey) for new in plan.rebased):
                     raise StaleTransactionError("a delta that was to leave its base is kept in another way by now")
                 live = self._live_by_pack(transaction.superseded)
                 present = (pack for pack in plan.condemned if pack in self.survey.packs)
@@ -267,16 +268,11 @@ class Collector:
         for place in _base_first(plan.copied):
             head, payload = check(memoryview(self._record(place)), f"pack {place.pack.short}")
             put(head, [payload])
-        rebasing = self._rebasing()
+        reencoder = self._reencoder()
         for new in plan.rebased:
-            put(new.head, rebasing.payload(new))
+            put(new.head, reencoder.payload(new))
             for member in new.head.members:
                 transaction.supersede(member.id)
-
-    def _is_as_planned(self, new: Rebased) -> bool:
-        """What stands on the old record, now or soon, must do so on the new one."""
-        places = [self.survey.in_use.get(member.id) for member in new.head.members]
-        return all(place is not None and place.entry is new.place.entry for place in places)
 
     def _declare_gone(self) -> None:
         with self._transaction() as transaction:
@@ -300,7 +296,7 @@ class Collector:
 
     def _publish(self, transaction: Transaction, decide: Callable[[], Decision]) -> None:
         """Publish what ``decide`` makes of the survey, under the very number that follows it."""
-        publish_abreast(transaction, self._look, decide)
+        publish_abreast(transaction, self.look, decide)
 
     def _record(self, place: Place) -> bytes:
         chunks = self.repository.chunks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from disks import packs, tables_of
+from disks import packs, rows_of
 
 from deltackpt import Store
 from deltackpt.chunkstore.location import Location
@@ -33,11 +33,6 @@ def walk(steps: int, size: int = SIZE, seed: int = 0) -> list[np.ndarray]:
 
 def location(store: Store, array: np.ndarray) -> Location | None:
     return store._repository.chunks.look(lambda view: view.chunk(ChunkId.of(array.tobytes())))
-
-
-def rows_of(store: Store) -> dict[bytes, dict[bytes, bytes]]:
-    with tables_of(store) as tables:
-        return {name: dict(tables.items(name)) for name in (b"chunks", b"packs", b"commits", b"order", b"refs")}
 
 
 def pack_bytes(store: Store) -> int:

@@ -19,6 +19,7 @@ from deltackpt.commit.start import BranchMovedError
 from deltackpt.errors import DeltackptError, LockedError, NotFoundError
 from deltackpt.history.deletion import delete
 from deltackpt.maintenance import archive, gc
+from deltackpt.maintenance.repack import reversal
 
 ONE_THREAD = Options(threads=1)
 State = dict[str, np.ndarray]
@@ -31,6 +32,8 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 7)
     monkeypatch.setattr(Transaction.__init__, "__defaults__", (8_000,))
     monkeypatch.setattr(PackWriter.__init__, "__defaults__", (40_000,))
+    # Every chain is dear, so there is something to repack.
+    monkeypatch.setattr(reversal, "FAVOURED_BUDGET", 0.0)
 
 
 def noise(seed: int, size: int = 34_000) -> np.ndarray:
@@ -161,6 +164,17 @@ def two_collectors(ledger: Ledger) -> dict[str, Actor]:
     }
 
 
+def repackers(ledger: Ledger) -> dict[str, Actor]:
+    """Chains are turned round while a writer builds on them; two that do so get into each other's way."""
+    return {
+        "writer": ledger.writer("main", [NEXT, OTHER]),
+        "repack 1": lambda store: store.repack(),
+        "repack 2": lambda store: store.repack(),
+        "gc": collector(1),
+        "reader": reader(1),
+    }
+
+
 def archivers(ledger: Ledger) -> dict[str, Actor]:
     """Small commits, so that the log grows: every few records some writer archives what the others stand on."""
     small = [{"n": noise(number, 300)} for number in range(4)]
@@ -169,7 +183,15 @@ def archivers(ledger: Ledger) -> dict[str, Actor]:
 
 CASES: dict[str, Callable[[Ledger], dict[str, Actor]]] = {
     case.__name__: case
-    for case in (different_branches, one_branch, one_branch_rebased, writer_and_gc, two_collectors, archivers)
+    for case in (
+        different_branches,
+        one_branch,
+        one_branch_rebased,
+        writer_and_gc,
+        two_collectors,
+        repackers,
+        archivers,
+    )
 }
 
 
@@ -179,7 +201,7 @@ def play(prepared: str, case: str, seed: int) -> tuple[Ledger, dict[str, BaseExc
     shutil.copytree(prepared, root)
     ledger = Ledger()
     failures, steps = run(root, CASES[case](ledger), seed)
-    expected = (LockedError,) if case in ("writer_and_gc", "two_collectors", "archivers") else ()
+    expected = (LockedError,) if case in ("writer_and_gc", "two_collectors", "repackers", "archivers") else ()
     for name, failure in failures.items():
         if not isinstance(failure, (*expected, NotFoundError) if name == "reader" else expected):
             raise AssertionError(f"schedule {seed} of {case}: {name} failed") from failure
