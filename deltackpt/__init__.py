@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from deltackpt.content.open import open_state
     from deltackpt.errors import (
         ConflictError,
         CorruptError,
@@ -45,6 +46,7 @@ __all__ = [
     "StorageError",
     "Store",
     "load",
+    "open_state",
     "register",
     "save",
 ]
@@ -56,6 +58,7 @@ _HOMES = {
     "save": "deltackpt.training.dropin",
     "Commit": "deltackpt.history.commits",
     "Keep": "deltackpt.maintenance.keep",
+    "open_state": "deltackpt.content.open",
     "Options": "deltackpt.history.repository",
     "register": "deltackpt.skeleton.registry",
 }

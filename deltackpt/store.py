@@ -19,10 +19,12 @@ from deltackpt.history.resolve import DEFAULT_BRANCH
 from deltackpt.ids import CommitId
 
 if TYPE_CHECKING:
+    from deltackpt.adoption.adopt import Adopted
+    from deltackpt.adoption.found import FoundCheckpoint
     from deltackpt.checkout.export import Names
     from deltackpt.checkout.lazy import Reader
-    from deltackpt.commit.content import Content
     from deltackpt.commit.request import CommitRequest, OnConflict
+    from deltackpt.content.content import Content
     from deltackpt.diff.diff import Diff, Side
     from deltackpt.history.oplog import Operation
     from deltackpt.history.recoverable import Recoverable
@@ -136,6 +138,7 @@ class Store:
         branch: str = DEFAULT_BRANCH,
         tags: str | Sequence[str] | None = None,
         parent: Ref | None = None,
+        base: Ref | None = None,
         config: Any = None,
         meta: Any = None,
         on_conflict: OnConflict = "fail",
@@ -144,17 +147,16 @@ class Store:
         """Store a training state; returns once it is durable.
 
         ``state`` is any nesting of dicts, lists, tensors, arrays and plain values; it must not change until
-        this returns. ``metrics`` are numbers by name. ``config`` and ``meta`` are plain data, shown by ``diff`` and
-        ``show``. The parent is the branch's head unless ``parent`` names another commit, which rewinds the branch:
-        then ``step`` may be any, while along a branch it only grows.
+        this returns. A ``pathlib.Path`` is a file or folder, see :meth:`commit_path`. ``metrics`` are numbers by name.
+        ``config`` and ``meta`` are plain data, shown by ``diff`` and ``show``. The parent is the branch's head unless
+        ``parent`` names another commit, which rewinds the branch: then ``step`` may be any, while along a branch it
+        only grows. Tensors that the parent lacks are stored against like ones of ``base``, or of any branch's head.
 
         InvalidInputError names what cannot be stored, by its path in the state. ConflictError when another
         commit came first to the branch, unless ``on_conflict="rebase"``. StorageError when the disk refuses.
         Whatever is raised, the store is as it was. ``progress`` hears of bytes as they are read, from several threads.
         """
-        from deltackpt.commit.content import state_content
         from deltackpt.commit.request import CommitRequest
-        from deltackpt.commit.watched import watched
 
         request = CommitRequest.checked(
             step=step,
@@ -163,27 +165,53 @@ class Store:
             branch=branch,
             tags=tags,
             parent=self._parent(parent),
+            base=self._parent(base),
             config=config,
             meta=meta,
             on_conflict=on_conflict,
         )
-        return self._commit(watched(state_content(state), progress), request)
+        if isinstance(state, os.PathLike):
+            return self._commit_path(state, request, strict=False, progress=progress)
+        from deltackpt.content.state import state_content
 
-    def commit_file(
-        self, path: str | os.PathLike[str], *, progress: Progress | None = None, **described: Any
+        return self._commit(state_content(state), request, progress)
+
+    def commit_path(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        strict: bool = False,
+        progress: Progress | None = None,
+        **described: Any,
     ) -> Commit:
-        """Store a checkpoint file without loading it into memory; checking it out gives the same bytes.
+        """Store a checkpoint file or folder as it is, without loading it; checking it out gives the same again.
 
-        Takes the keyword arguments of :meth:`commit`. ``progress`` hears of bytes as they are read, from several
-        threads. FormatError when the file is damaged.
+        Takes the keyword arguments of :meth:`commit`. What is damaged is kept as plain bytes, with a warning in the log
+        (``logging``, "deltackpt"); with ``strict`` that is a FormatError. ``progress`` hears of bytes as they are read,
+        from several threads. InvalidInputError names what cannot be committed, such as a socket, and a file that
+        changed while it was read.
         """
-        from deltackpt.commit.content import file_content
         from deltackpt.commit.request import CommitRequest
-        from deltackpt.commit.watched import watched
 
-        request = CommitRequest.checked(**{**described, "parent": self._parent(described.get("parent"))})
-        with file_content(os.fsdecode(path)) as content:
-            return self._commit(watched(content, progress), request)
+        refs = {name: self._parent(described.get(name)) for name in ("parent", "base")}
+        request = CommitRequest.checked(**{**described, **refs})
+        return self._commit_path(path, request, strict=strict, progress=progress)
+
+    def adopt(
+        self, checkpoints: Sequence[FoundCheckpoint], *, branch: str = DEFAULT_BRANCH, remove_originals: bool = False
+    ) -> Iterator[Adopted]:
+        """Commit checkpoints that ``find_checkpoints`` found, in their order, but for those that the branch has.
+
+        Each is compared with what was stored, byte for byte; only then, and if told so, is it removed. CorruptError
+        names the first difference. The rest as in :meth:`commit_path`.
+        """
+        from deltackpt.adoption.adopt import ORIGIN, adopt
+
+        def commit(one: FoundCheckpoint) -> Commit:
+            meta = {ORIGIN: one.origin}
+            return self.commit_path(one.path, step=one.step, metrics=one.metrics, branch=branch, meta=meta)
+
+        return adopt(self._repository, checkpoints, branch, commit, remove=remove_originals)
 
     def branch(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
         """Begin a branch at ``ref``; ``force`` moves one that exists."""
@@ -376,7 +404,7 @@ class Store:
             parent=None if branch in self.branches() else made.last,
             meta=made.meta(),
         )
-        return self._commit(made.content(), request)
+        return self._commit(made.content(), request, None)
 
     def average_to_file(
         self,
@@ -567,11 +595,20 @@ class Store:
             found += between(self.log(new), self.resolve(old)) if dots else [self.resolve(ref)]
         return found
 
-    def _commit(self, content: Content, request: CommitRequest) -> Commit:
+    def _commit_path(
+        self, path: str | os.PathLike[str], request: CommitRequest, *, strict: bool, progress: Progress | None
+    ) -> Commit:
+        from deltackpt.content.path import path_content
+
+        with path_content(os.fsdecode(path), strict=strict) as content:
+            return self._commit(content, request, progress)
+
+    def _commit(self, content: Content, request: CommitRequest, progress: Progress | None) -> Commit:
         from deltackpt.commit.commit import commit
+        from deltackpt.commit.watched import watched
         from deltackpt.maintenance.archive import archive_when_long
 
-        made = commit(self._repository, content, request)
+        made = commit(self._repository, watched(content, progress), request)
         archive_when_long(self._repository)
         return made
 

@@ -13,11 +13,10 @@ from typing import Any
 from deltackpt.average.mean import Mean, Term
 from deltackpt.average.weights import weights_of
 from deltackpt.checkout.leaves import part_leaves
-from deltackpt.commit.content import Content, ContentPart
+from deltackpt.content.content import Content, ContentPart
 from deltackpt.errors import InvalidInputError
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import StoredPart, StoredTensor
-from deltackpt.history.objects import Form
 from deltackpt.history.repository import Repository
 from deltackpt.history.roles import models
 from deltackpt.skeleton.capture import ROOT, CapturedTensor, capture
@@ -42,11 +41,15 @@ class Average:
     def last(self) -> Commit:
         return self.commits[-1]
 
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the last commit is left out: then the average is a file, too, where that was one."""
+        return len(self.parts) == len(self.last.parts)
+
     def content(self) -> Content:
         """What a commit of the average holds; MismatchError when there is none."""
         made = [self._part(name) for name in self.parts]
-        whole = ROOT in self.parts or not self.parts
-        return Content(tuple(made if whole else [_root(self.parts), *made]))
+        return Content(tuple(made if ROOT in self.parts else [_root(self.parts), *made]))
 
     def meta(self) -> dict[str, Any]:
         """What it is an average of, as plain data."""
@@ -59,7 +62,7 @@ class Average:
         by_name = [{tensor.name: tensor for tensor in part.tensors} for part in stored]
         last = stored[-1]
         tensors = tuple(CapturedTensor(t.name, self._mean([found[t.name] for found in by_name])) for t in last.tensors)
-        return ContentPart(name, last.form, last.skeleton, tensors)
+        return ContentPart(name, last.skeleton, last.files if self.whole else b"", tensors)
 
     def _mean(self, tensors: Sequence[StoredTensor]) -> Mean:
         return Mean(self.repository.reader, [Term(t, w) for t, w in zip(tensors, self.weights, strict=True)])
@@ -118,4 +121,4 @@ def _shown(form: tuple[str, tuple[int, ...]] | None) -> str:
 def _root(parts: Iterable[str]) -> ContentPart:
     """The top level of a state that has ``parts`` and nothing else."""
     [top, *_] = capture({name: {} for name in parts}).parts
-    return ContentPart(ROOT, Form.STATE, top.skeleton, ())
+    return ContentPart(ROOT, top.skeleton, b"", ())

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import prod
 
 from deltackpt.average.average import Average
 from deltackpt.checkout.export import exported_tensors
-from deltackpt.commit.content import ContentPart
+from deltackpt.checkout.files import StoredFiles, stored_files
+from deltackpt.content.content import ContentPart
 from deltackpt.errors import InvalidInputError
 from deltackpt.formats.safetensors.writer import layout
 from deltackpt.fs.target import TargetFile, check_target
-from deltackpt.history.objects import FileSkeleton, Form, decode
 from deltackpt.history.repository import Repository
 from deltackpt.skeleton.strided import gather
 from deltackpt.skeleton.view import View
@@ -35,12 +34,11 @@ class _Place:
 def write(average: Average, path: str, *, force: bool) -> int:
     """Write the average; returns the file's size. The file is complete and durable, or not there."""
     check_target(path, force=force)
-    [part, *others] = [part for part in average.content().parts if part.tensors]
-    if others:
-        raise InvalidInputError(
-            f"commit {average.last.description} holds several models: {', '.join(average.parts)}; choose one of them"
-        )
-    literals, places = _of_file(part) if part.form is Form.FILE else _of_safetensors(average, part)
+    files = stored_files(average.repository, average.last) if average.whole else None
+    if files is not None and not files.is_folder:
+        literals, places = _of_file(average, files)
+    else:
+        literals, places = _of_safetensors(average)
     size = sum(map(len, literals.values())) + sum(place.length for place in places)
     with TargetFile(average.repository.chunks.disk, path, size, force=force) as target:
         for offset, data in literals.items():
@@ -50,33 +48,42 @@ def write(average: Average, path: str, *, force: bool) -> int:
     return size
 
 
-def _of_file(part: ContentPart) -> tuple[dict[int, bytes], list[_Place]]:
+def _of_file(average: Average, files: StoredFiles) -> tuple[dict[int, bytes], list[_Place]]:
     """Literal bytes by offset, and places of tensors, as in the file that was committed."""
+    sources = _sources(average.content().parts)
     literals: dict[int, bytes] = {}
     places: list[_Place] = []
     offset = 0
-    for span in decode(part.skeleton, FileSkeleton).spans:
-        if isinstance(span, bytes):
-            literals[offset] = span
-            offset += len(span)
+    for piece in files.pieces(files.entries[0]):
+        if isinstance(piece, bytes):
+            literals[offset] = piece
+            offset += len(piece)
         else:
-            source = part.tensors[span].source
-            places.append(_Place(source, offset, source.dtype.itemsize * prod(source.shape)))
-            offset += places[-1].length
+            places.append(_Place(sources[piece.name], offset, piece.nbytes))
+            offset += piece.nbytes
     return literals, places
 
 
-def _of_safetensors(average: Average, part: ContentPart) -> tuple[dict[int, bytes], list[_Place]]:
+def _of_safetensors(average: Average) -> tuple[dict[int, bytes], list[_Place]]:
+    [part, *others] = [part for part in average.content().parts if part.tensors]
+    if others:
+        raise InvalidInputError(
+            f"commit {average.last.description} holds several models: {', '.join(average.parts)}; choose one of them"
+        )
     forms, told = exported_tensors(average.repository, average.last, part.name or None)
     origin = {**average.meta(), **({"tensors": told} if told else {})}
     metadata = {"format": "pt", "deltackpt": json.dumps(origin, separators=(",", ":"), sort_keys=True)}
     header, spans = layout([(form.name, form.dtype, form.shape) for form in forms], metadata)
     tensors = {form.name: form.tensor for form in forms}
-    sources = {tensor.name: tensor.source for tensor in part.tensors}
+    sources = _sources([part])
     places = [
         _Place(sources[tensors[s.name].stored.name], s.offset, s.length, tensors[s.name].leaf.view) for s in spans
     ]
     return {0: header}, places
+
+
+def _sources(parts: Iterable[ContentPart]) -> dict[str, TensorSource]:
+    return {tensor.name: tensor.source for part in parts for tensor in part.tensors}
 
 
 def _write(repository: Repository, target: TargetFile, place: _Place) -> None:

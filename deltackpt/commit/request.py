@@ -32,6 +32,7 @@ class Expected:
 @dataclasses.dataclass(frozen=True, slots=True)
 class CommitRequest:
     """A commit to be made. ``parent`` is a ref expression or a commit; None follows the branch's head.
+    ``base`` is the commit whose tensors help to store those that the parent lacks; None for the heads of all branches.
 
     ``config`` and ``meta`` are plain data; None for nothing. ``expected`` refuses a branch that stands anywhere else,
     so that two who write one are never interleaved. ``environment`` is that of the program whose state it is, None for
@@ -46,6 +47,7 @@ class CommitRequest:
     branch: str = DEFAULT_BRANCH
     tags: tuple[str, ...] = ()
     parent: str | Commit | None = None
+    base: str | Commit | None = None
     config: Any = None
     meta: Any = None
     on_conflict: OnConflict = "fail"

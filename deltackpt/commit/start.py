@@ -23,10 +23,11 @@ class BranchMovedError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The head of the branch when the commit began, and the parent."""
+    """The head of the branch when the commit began, the parent, and the commit that was named as a base."""
 
     head: CommitId | None
     parent: Commit | None
+    base: Commit | None = None
 
     @property
     def rewinds(self) -> bool:
@@ -40,12 +41,13 @@ class Start:
 
 
 def begin(history: History, request: CommitRequest) -> Start:
-    """InvalidInputError when names or step do not fit, RefNotFoundError when there is no such parent.
+    """InvalidInputError when names or step do not fit, RefNotFoundError when there is no such parent or base.
 
     BranchMovedError when the branch does not stand where the caller left it.
     """
     check_names(history, request)
-    start = Start(history.view.ref(Branch(request.branch).key), _parent(history, request))
+    base = None if request.base is None else _named(history, request.base)
+    start = Start(history.view.ref(Branch(request.branch).key), _parent(history, request), base)
     _check_expected(request, start.head)
     check_step(history, request, start)
     return start
@@ -65,9 +67,11 @@ def _parent(history: History, request: CommitRequest) -> Commit | None:
     if request.parent is None:
         head = history.view.ref(Branch(request.branch).key)
         return history.commit(head) if head is not None else None
-    if isinstance(request.parent, Commit):
-        return history.commit(request.parent.id)
-    return resolve(history, request.parent)
+    return _named(history, request.parent)
+
+
+def _named(history: History, ref: str | Commit) -> Commit:
+    return history.commit(ref.id) if isinstance(ref, Commit) else resolve(history, ref)
 
 
 def check_names(history: History, request: CommitRequest) -> None:

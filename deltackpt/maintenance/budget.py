@@ -95,7 +95,7 @@ class _Walk:
             return
         self._walked.add(identity)
         part = decode(self.manifests.object(identity), Part)
-        yield from (identity, ChunkId(part.skeleton))
+        yield from (identity, *part.skeletons)
         for group in map(ChunkId, part.groups):
             if group not in self._walked:
                 self._walked.add(group)

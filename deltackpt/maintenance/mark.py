@@ -65,7 +65,7 @@ class Marks:
         part = decode(self.manifests.object(identity), Part)
         for group in map(ChunkId, part.groups):
             self._mark_group(group)
-        self.chunks.update((ChunkId(part.skeleton), identity))
+        self.chunks.update((*part.skeletons, identity))
         # Last: it says that everything below is marked, too.
         self._walked.add(identity)
 

@@ -16,13 +16,12 @@ import msgspec
 from deltackpt.chunkstore.plain_cache import CommitPlains
 from deltackpt.chunkstore.plains import LentPlains
 from deltackpt.commit.commit import commit
-from deltackpt.commit.content import Content, ContentPart
 from deltackpt.commit.request import CommitRequest, Expected
 from deltackpt.commit.start import BranchMovedError
+from deltackpt.content.content import Content, ContentPart
 from deltackpt.errors import DeltackptError, StorageError, public_kind
 from deltackpt.fs.disk import DiskFullError
 from deltackpt.history.commits import Commit
-from deltackpt.history.objects import Form
 from deltackpt.history.refs import Branch
 from deltackpt.history.repository import Options, Repository
 from deltackpt.ids import ChunkId, CommitId
@@ -163,7 +162,7 @@ class Committer:
 def _content(job: Job, memory: memoryview) -> Content:
     return Content(
         tuple(
-            ContentPart(part.name, Form.STATE, part.skeleton, tuple(_captured(row, memory) for row in part.rows))
+            ContentPart(part.name, part.skeleton, b"", tuple(_captured(row, memory) for row in part.rows))
             for part in job.parts
         )
     )

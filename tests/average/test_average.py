@@ -91,7 +91,7 @@ def test_what_is_the_same_stays_as_it_is_bit_for_bit(store: Store) -> None:
 def test_a_file_is_averaged_to_a_file_of_its_form(store: Store, tmp_path: Path) -> None:
     for step in (1, 2):
         save_file({"w": np.full((40, 50), step, np.float32)}, tmp_path / "m.safetensors", {"by": str(step)})
-        store.commit_file(tmp_path / "m.safetensors", step=step)
+        store.commit_path(tmp_path / "m.safetensors", step=step)
     size = store.average_to_file(["main~1", "main"], tmp_path / "mean.safetensors")
     assert size == (tmp_path / "m.safetensors").stat().st_size == (tmp_path / "mean.safetensors").stat().st_size
     assert (load_file(tmp_path / "mean.safetensors")["w"] == 1.5).all()

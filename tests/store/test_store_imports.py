@@ -59,7 +59,7 @@ assert store.verify(data=True).ok and store.stats().commits == 1
 assert len(store.diff("main", "main").changed) == 0
 store.commit({"numbers": {"w": np.arange(5000)}}, branch="numpy")
 print(store.load("numpy")["numbers"]["w"].sum())
-store.commit_file(out, branch="file")
+store.commit_path(out, branch="file")
 store.checkout("file", out + ".again")
 print(open(out, "rb").read() == open(out + ".again", "rb").read())
 try:
