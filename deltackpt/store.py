@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from deltackpt.diff.diff import Diff, Side
     from deltackpt.history.oplog import Operation
     from deltackpt.history.recoverable import Recoverable
+    from deltackpt.history.selection import Compared
     from deltackpt.maintenance.doctor.checkup import Checkup
     from deltackpt.maintenance.gc import GcPlan
     from deltackpt.maintenance.inventory import InventoryRow
@@ -236,6 +237,15 @@ class Store:
 
         delete_ref(self._repository, Tag(name))
 
+    def annotate(self, ref: Ref, metrics: Mapping[str, Any]) -> Commit:
+        """Add metrics that were found after the commit was made; returns it with them. They count like its own."""
+        from deltackpt.commit.request import numbers_by_name
+        from deltackpt.history.annotate import annotate
+
+        commit = self.resolve(ref)
+        annotate(self._repository, commit, numbers_by_name(metrics))
+        return self.resolve(commit)
+
     # Reading
 
     def resolve(self, ref: Ref) -> Commit:
@@ -338,6 +348,83 @@ class Store:
         from deltackpt.diff.diff import changed_bytes
 
         return changed_bytes(self._side(old), (other or self)._side(new))
+
+    # Choosing
+
+    def best(self, goal: str, ref: Ref | None = None) -> Commit:
+        """The best commit by ``goal`` (``min:val_loss``, ``max:accuracy``) of the store, or of the line of ``ref``.
+
+        NotFoundError lists the metrics there are when no commit has that one.
+        """
+        from deltackpt.history.selection import Goal, best
+
+        return best(self.log(ref), Goal.parse(goal))
+
+    def compare(self, refs: Iterable[Ref], metric: str) -> list[Compared]:
+        """The value of ``metric`` in each commit, with its difference to that of the first."""
+        from deltackpt.history.selection import compare
+
+        return compare([self.resolve(ref) for ref in refs], metric)
+
+    def load_many(self, refs: Iterable[Ref], *, part: str | None = None, device: Any = None) -> Iterator[Any]:
+        """The states of several commits, as :meth:`load` gives them, each loaded when it is asked for.
+
+        All refs are looked up first, so a ref that is wrong is known before anything is loaded.
+        """
+        commits = [self.resolve(ref) for ref in refs]
+        return (self.load(commit, part=part, device=device) for commit in commits)
+
+    def average(
+        self,
+        refs: Iterable[Ref],
+        branch: str,
+        *,
+        weights: Sequence[float] | None = None,
+        decay: float | None = None,
+        part: str | None = None,
+        step: int | None = None,
+        message: str = "",
+    ) -> Commit:
+        """Commit the average of the models in ``refs`` to ``branch``; returns once it is durable.
+
+        A ref may be a range ``OLD..NEW``: the commits of NEW's line from OLD on. All count the same, or by ``weights``,
+        or as an exponential moving average with ``decay``, in their order. ``part`` is the one to average. Floats are
+        summed in float64, all else is the last one's; ``step`` is, too, unless it is given. A new branch begins at it.
+
+        MismatchError, an InvalidInputError, lists tensors whose names, types or shapes differ.
+        """
+        from deltackpt.average.average import average
+        from deltackpt.commit.request import CommitRequest
+
+        made = average(self._repository, self._commits(refs), weights=weights, decay=decay, part=part)
+        request = CommitRequest.checked(
+            step=made.last.step if step is None else step,
+            message=message or f"average of {len(made.commits)} commits",
+            branch=branch,
+            parent=None if branch in self.branches() else made.last,
+            meta=made.meta(),
+        )
+        return self._commit(made.content(), request, None)
+
+    def average_to_file(
+        self,
+        refs: Iterable[Ref],
+        path: str | os.PathLike[str],
+        *,
+        weights: Sequence[float] | None = None,
+        decay: float | None = None,
+        part: str | None = None,
+        force: bool = False,
+    ) -> int:
+        """Write the average of the models in ``refs``, as in :meth:`average`, to a file; returns its size.
+
+        The file has the form that was committed; of a state it is safetensors, ready for ``load_state_dict``.
+        """
+        from deltackpt.average.average import average
+        from deltackpt.average.to_file import write
+
+        made = average(self._repository, self._commits(refs), weights=weights, decay=decay, part=part)
+        return write(made, os.fspath(path), force=force)
 
     # Keeping
 
@@ -497,6 +584,16 @@ class Store:
         from deltackpt.maintenance.doctor.examine import examine
 
         return examine(os.fspath(path))
+
+    def _commits(self, refs: Iterable[Ref]) -> list[Commit]:
+        """The commits of ``refs``, those of a range ``OLD..NEW`` oldest first."""
+        from deltackpt.history.selection import between
+
+        found: list[Commit] = []
+        for ref in refs:
+            old, dots, new = ref.partition("..") if isinstance(ref, str) else ("", "", "")
+            found += between(self.log(new), self.resolve(old)) if dots else [self.resolve(ref)]
+        return found
 
     def _commit_path(
         self, path: str | os.PathLike[str], request: CommitRequest, *, strict: bool, progress: Progress | None

@@ -60,6 +60,15 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     part: str | None = None
 
 
+class Annotation(msgspec.Struct, frozen=True, array_like=True):
+    """A metric of a commit found after it was made: ``value`` instead of ``old``; None stands for absent."""
+
+    commit: bytes
+    name: str
+    old: float | None
+    value: float | None
+
+
 class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One publish: everything that it changes, at once.
 
@@ -71,6 +80,7 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     garbage and a base of it has gone; a *dropped* commit was reachable from no ref.
     A *deleted* commit or part is hidden and comes back when *undeleted*, until a gc has *purged* its contents.
     A record that is *sealed* is the last of its epoch, and says which is the next.
+    A commit that is *annotated* has metrics that were found later; the last word on each counts.
     """
 
     write_id: bytes
@@ -92,6 +102,7 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     undeleted: tuple[Piece, ...] = ()
     purged: tuple[Piece, ...] = ()
     sealed: bytes = b""
+    annotated: tuple[Annotation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

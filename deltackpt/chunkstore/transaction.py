@@ -14,7 +14,7 @@ from deltackpt.chunkstore.chunk_store import ChunkStore, Entries
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log import UnknownOutcomeError
-from deltackpt.chunkstore.log_record import CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
+from deltackpt.chunkstore.log_record import Annotation, CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
 from deltackpt.chunkstore.pack_writer import FinishedPack, PackWriter, Payload
 from deltackpt.chunkstore.reader import ChunkNotFoundError, ChunkReader, Locations
 from deltackpt.chunkstore.record import MAX_RECORD_BYTES, RecordHead, seal
@@ -49,6 +49,7 @@ class Decision:
     undeleted: tuple[Piece, ...] = ()
     purged: tuple[Piece, ...] = ()
     sealed: bytes = b""
+    annotated: tuple[Annotation, ...] = ()
 
 
 class Transaction:
@@ -196,6 +197,7 @@ class Transaction:
             undeleted=decision.undeleted,
             purged=decision.purged,
             sealed=decision.sealed,
+            annotated=decision.annotated,
         )
         return view.position, record
 

@@ -21,6 +21,8 @@ COMMANDS = (
     "checkout",
     "branch",
     "tag",
+    "annotate",
+    "average",
     "stats",
     "prune",
     "delete",

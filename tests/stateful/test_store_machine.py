@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from deltackpt import Commit, Options, Store
 from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
-from deltackpt.commit.commit import BranchMovedError
+from deltackpt.commit.start import BranchMovedError
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.maintenance import archive, gc
 
