@@ -89,5 +89,6 @@ def _describe(cls: type, name: str) -> Registered:
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return Registered(cls, name, Tag.NAMED_TUPLE, tuple(cls._fields))
     raise RegistrationError(
-        f"{name} is not a namedtuple, an enum, a plain dataclass or a tensor with __tensor_flatten__; store its plain values instead"
+        f"{name} is not a namedtuple, an enum, a plain dataclass or a tensor with __tensor_flatten__;"
+        " store its plain values instead"
     )

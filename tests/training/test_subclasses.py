@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +60,10 @@ class Scaled(torch.Tensor):
 
 
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_by_class", "_by_name"):
         monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
     register(Scaled, "test.scaled")
-    yield
 
 
 def same(one: Any, other: Any) -> bool:
