@@ -235,6 +235,11 @@ class Update:
         with self.turn(), self.environment.writing() as tables:
             return View(tables).position
 
+    def compact(self) -> int:
+        """Give unused pages of the file back when they are most of it; returns the bytes that frees."""
+        with self.turn():
+            return self.environment.compact()
+
     def apply(self, published: Published, packs: Mapping[PackId, Sequence[PackEntry]]) -> None:
         """Bring one record in; OvertakenError when another did.
 

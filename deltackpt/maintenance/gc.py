@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.layout import is_retired, pack_named
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import Piece, Position
@@ -167,6 +168,9 @@ class Collector:
         self.repository.chunks.log.sweep()
         self._unlink([*plan.leftovers, *self._leftovers()])
         archive_sealed(self.repository)
+        # The index is a cache: one that cannot be compacted is none of gc's concern.
+        with contextlib.suppress(IndexDamagedError, StorageError):
+            self.repository.chunks.index.update().compact()
         return plan
 
     def look(self) -> Position:
