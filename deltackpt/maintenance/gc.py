@@ -43,7 +43,7 @@ from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.mark import Deleted, Marks, live_records
 from deltackpt.maintenance.rebase import rebase
 from deltackpt.maintenance.reencode import Reencoded, Reencoder
-from deltackpt.maintenance.survey import Place, Survey
+from deltackpt.maintenance.survey import Place, Survey, take_survey
 
 REPACK_DEAD_FRACTION = 0.10
 SPARED_SECONDS = 3600.0
@@ -100,10 +100,17 @@ class Collector:
     progress: Progress | None = None
     survey: Survey = field(init=False)
     marks: Marks = field(init=False)
+    _besides: dict[CommitId, set[str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.survey = Survey(self.repository.chunks)
+        self.survey = take_survey(self.repository.chunks)
         self.marks = Marks(self.repository.manifests)
+        for commit, part in self.what_if:
+            self._besides.setdefault(commit, set()).add(part)
+
+    def deleted(self, commit: CommitId) -> set[str | None]:
+        """Parts of a commit that are deleted, or taken as that; None stands for all of it."""
+        return self.survey.deleted.get(commit, set()) | self._besides.get(commit, set())
 
     def plan(self) -> GcPlan:
         """Look at everything and decide; changes nothing."""
@@ -179,10 +186,8 @@ class Collector:
             self.survey.advance()
             # Manifests are found by the index, which must not lag behind the commits that the survey knows.
             self.repository.chunks.catch_up()
-            for commit, part in self.what_if:
-                self.survey.deleted.setdefault(commit, set()).add(part)
             try:
-                self.marks.extend(self.survey)
+                self.marks.extend(self.survey, self._besides)
                 return self.survey.position
             except NotFoundError:
                 # Nor may the index be ahead: another gc may have taken a manifest that the survey still counts on.
@@ -421,9 +426,9 @@ def _collect(make: Callable[[], Collector], dry_run: bool) -> GcPlan:
     for _ in range(_MAX_RESTARTS):
         collector = make()
         plan = collector.plan()
-        if dry_run or plan.empty:
-            return plan
         # Another gc may take away what this one is about to copy; what is left to do is then another plan.
         with contextlib.suppress(StaleTransactionError, FileNotFoundError):
-            return collector.execute(plan)
+            done = plan if dry_run or plan.empty else collector.execute(plan)
+            collector.survey.put_by()
+            return done
     raise LockedError(f"gave up after another gc overtook this one {_MAX_RESTARTS} times; let it finish")

@@ -13,6 +13,7 @@ from deltackpt.maintenance.survey import Place, Survey, SurveyError
 
 Deleted = tuple[CommitId, str | None]
 
+_NONE_DELETED: Mapping[CommitId, set[str | None]] = {}
 _NOTHING: Mapping[ChunkId, RecordHead] = {}
 
 
@@ -30,21 +31,26 @@ class Marks:
     # Apart from the chunks: a tensor may hold the very bytes of an object, and says nothing of what that refers to.
     _walked: set[ChunkId] = field(default_factory=set)
 
-    def extend(self, survey: Survey) -> None:
+    def extend(self, survey: Survey, besides: Mapping[CommitId, set[str | None]] = _NONE_DELETED) -> None:
         """Mark from every ref of ``survey``. SurveyError when a reachable commit is missing.
 
+        ``besides`` are parts, or with None whole commits, that count as deleted, too.
         What fails half way is taken up again by the next call: a commit counts once all it holds is marked.
         """
         for commit, found in _reachable(survey):
             if commit not in self.commits:
-                self._mark_contents(commit, found, survey.deleted.get(commit, set()))
+                deleted = survey.deleted.get(commit, set()) | besides.get(commit, set())
+                self._mark_contents(commit, found, deleted)
                 self.commits.add(commit)
-        self._mark_undeleted(survey)
+        self._mark_undeleted(survey, besides)
 
-    def _mark_undeleted(self, survey: Survey) -> None:
-        back = {piece for piece in self.passed_over if piece[1] not in survey.deleted.get(piece[0], set())}
+    def _mark_undeleted(self, survey: Survey, besides: Mapping[CommitId, set[str | None]]) -> None:
+        def deleted(commit: CommitId) -> set[str | None]:
+            return survey.deleted.get(commit, set()) | besides.get(commit, set())
+
+        back = {(commit, part) for commit, part in self.passed_over if part not in deleted(commit)}
         for commit in {commit for commit, _ in back}:
-            self._mark_contents(commit, survey.commits[commit], survey.deleted.get(commit, set()))
+            self._mark_contents(commit, survey.commits[commit], deleted(commit))
         self.passed_over -= back
 
     def _mark_contents(self, identity: CommitId, commit: CommitObject, deleted: set[str | None]) -> None:

@@ -6,6 +6,7 @@ bytes. It can be brought forward by the records that others publish while a gc w
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -29,6 +30,19 @@ class Place:
 
     pack: PackId
     entry: PackEntry
+
+
+# About 1 kB of memory each.
+_PUT_BY_CHUNKS = 50_000
+_put_by: weakref.WeakKeyDictionary[ChunkStore, Survey] = weakref.WeakKeyDictionary()
+
+
+def take_survey(store: ChunkStore) -> Survey:
+    """The survey that was put by, while the log goes on from it; else a new one. It is the caller's alone."""
+    found = _put_by.pop(store, None)
+    if found is None or not store.is_tail(found.position, found._tail):
+        return Survey(store)
+    return found
 
 
 @dataclass(slots=True)
@@ -55,6 +69,7 @@ class Survey:
     finished: set[PackId] = field(default_factory=set)
     opened: int = 0
     inline_bytes: dict[EpochId, int] = field(default_factory=dict)
+    _tail: bytes = b""
 
     def __post_init__(self) -> None:
         self.position = self.store.log.start
@@ -69,9 +84,15 @@ class Survey:
         """How many records the epoch holds in which the next record stands."""
         return self.position.number - self.opened
 
+    def put_by(self) -> None:
+        """Keep it, unless it is large: the next gc of the same store object looks at what is new since then alone."""
+        if self.position.number and len(self.in_use) <= _PUT_BY_CHUNKS:
+            _put_by[self.store] = self
+
     def advance(self) -> None:
         """Take in every record since the last look. SurveyError when a pack or a record is missing or damaged."""
         self.store.log.check(self.position)
+        self.inline_bytes = {epoch: n for epoch, n in self.inline_bytes.items() if self._stands(epoch)}
         while True:
             records = list(self.store.log.after(self.position))
             try:
@@ -90,11 +111,15 @@ class Survey:
             self._pass(published)
 
     def _pass(self, published: Published) -> None:
-        self.position = published.position
+        self.position, self._tail = published.position, published.record.write_id
         if published.record.sealed:
             self.opened = published.number
-        if self.store.disk.exists(self.store.layout.epoch(published.epoch)):
+        if self._stands(published.epoch):
             self.inline_bytes[published.epoch] = self.inline_bytes.get(published.epoch, 0) + len(published.inline)
+
+    def _stands(self, epoch: EpochId) -> bool:
+        """Whether the epoch has not been archived yet."""
+        return self.store.disk.exists(self.store.layout.epoch(epoch))
 
     def _add_packs(self, published: Published, leaving: set[PackId]) -> None:
         record = published.record
