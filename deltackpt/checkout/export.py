@@ -13,6 +13,7 @@ from deltackpt.checkout.fetch import IntoFile, Sink, fetch
 from deltackpt.checkout.file_form import Exported, exported
 from deltackpt.checkout.leaves import NamedTensor, part_leaves
 from deltackpt.checkout.load import skeletons
+from deltackpt.checkout.losses import losses_of
 from deltackpt.checkout.ranges import read_boxes
 from deltackpt.checkout.wrappers import without_wrappers
 from deltackpt.chunkstore.layout import Layout
@@ -53,14 +54,15 @@ def checkout(
         raise InvalidInputError(f"names is 'module' or 'stored', not {brief(names)}")
     check_target(path, force=force)
     _refuse_within_store(path)
-    root = file_part(repository, commit)
-    if root is not None:
+    with losses_of(commit):
+        root = file_part(repository, commit)
+        if root is None:
+            return _export(repository, commit, part, names, path, force, progress)
         if part:
             raise NotFoundError(
                 f"commit {commit.description} was made from a file and has no parts; leave out part {part!r}"
             )
         return _rebuild(repository, root, path, force, progress)
-    return _export(repository, commit, part, names, path, force, progress)
 
 
 def _refuse_within_store(path: str) -> None:

@@ -36,6 +36,7 @@ _ORPHAN = b"orphan:"
 _CONDEMNED = b"condemned:"
 _DELETED = b"deleted:"
 _INLINE = b"inline:"
+_LOST = b"lost:"
 
 Progress = Callable[[int, int], None]
 
@@ -106,16 +107,30 @@ class View:
 
     def condemned(self) -> frozenset[PackId]:
         """Packs that a gc has condemned and that are neither revived nor gone."""
-        found = []
-        for key, _ in self.tables.items(b"meta", _CONDEMNED):
-            if not key.startswith(_CONDEMNED):
-                break
-            found.append(PackId(key[len(_CONDEMNED) :]))
-        return frozenset(found)
+        return frozenset(PackId(key) for key, _ in self._marked(_CONDEMNED))
 
     def is_orphan(self, pack: PackId) -> bool:
         """Whether a gc has claimed this unpublished pack; it must never be published then."""
         return self.tables.get(b"meta", _ORPHAN + pack) is not None
+
+    def orphans(self) -> frozenset[PackId]:
+        """Every unpublished pack that a gc has claimed."""
+        return frozenset(PackId(key) for key, _ in self._marked(_ORPHAN))
+
+    def is_lost(self, chunk: ChunkId) -> bool:
+        """Whether a repair has declared the chunk lost, and no record has brought it since."""
+        return self.tables.get(b"meta", _LOST + chunk) is not None
+
+    def lost(self) -> frozenset[ChunkId]:
+        """Every chunk that is declared lost."""
+        return frozenset(ChunkId(key) for key, _ in self._marked(_LOST))
+
+    def _marked(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Rows of ``meta`` whose keys begin with ``prefix``; the keys without it."""
+        for key, row in self.tables.items(b"meta", prefix):
+            if not key.startswith(prefix):
+                return
+            yield key[len(prefix) :], row
 
     def chunks(self) -> Iterator[tuple[ChunkId, Location]]:
         for key, row in self.tables.items(b"chunks"):
@@ -142,14 +157,7 @@ class View:
 
     def deleted(self, commit: CommitId) -> dict[str | None, bool]:
         """The parts of a commit that were deleted, None standing for all of it, and whether they were purged since."""
-        start = _DELETED + commit
-        found: dict[str | None, bool] = {}
-        for key, row in self.tables.items(b"meta", start):
-            if not key.startswith(start):
-                break
-            part, purged = _deleted_row.decode(row)
-            found[part] = purged
-        return found
+        return dict(_deleted_row.decode(row) for _, row in self._marked(_DELETED + commit))
 
     def commits_with_prefix(self, prefix: bytes) -> Iterator[CommitId]:
         for key, _ in self.tables.items(b"commits", prefix):
@@ -241,8 +249,9 @@ class Update:
         """
         record = published.record
         put = partial(_put_rows, takes_over=record.superseding)
-        lost = [*self._rows_of(record.gone, packs), *((chunk, b"") for chunk in record.forgotten)]
-        batches = [*_batches(_chunk_rows(published, packs), put), *_batches(lost, _remove_rows)]
+        named = ((chunk, b"") for chunk in (*record.forgotten, *record.lost))
+        leaving = [*self._rows_of(record.gone, packs), *named]
+        batches = [*_batches(_chunk_rows(published, packs), put), *_batches(leaving, _remove_rows)]
         # Each transaction waits for the disk, so the last batch, which is mostly the only one, goes with the facts.
         for batch in batches[:-1]:
             self._write(published.number, [batch])
@@ -340,8 +349,11 @@ def inline_entries(published: Published) -> Iterator[PackEntry]:
 
 def _put_rows(rows: list[_Row], tables: Tables, takes_over: bool) -> None:
     """The first published copy stays in use, but for those of a superseding record, which take over."""
+    lost = View(tables).lost()
     for key, row in rows:
         tables.put(b"chunks", key, row, overwrite=takes_over)
+        if key in lost:
+            tables.delete(b"meta", _LOST + key)
 
 
 def _remove_rows(rows: list[_Row], tables: Tables) -> None:
@@ -381,7 +393,9 @@ def _apply_packs(tables: Tables, number: int, record: LogRecord, listed: Collect
         tables.delete(b"packs", pack)
     for pack in record.orphans:
         tables.put(b"meta", _ORPHAN + pack, b"")
-    if record.superseding or record.condemned or record.gone or record.orphans:
+    for chunk in record.lost:
+        tables.put(b"meta", _LOST + chunk, b"")
+    if record.superseding or record.condemned or record.gone or record.orphans or record.lost:
         tables.put(b"meta", _DELETIONS, number.to_bytes(8, "big"))
 
 

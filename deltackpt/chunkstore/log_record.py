@@ -69,6 +69,9 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     *condemned* pack may still be read and revived; a *gone* one will be unlinked and never comes back; an *orphan* is
     an unpublished pack that no one may publish any more. A *forgotten* chunk lies in a pack that stays, but was
     garbage and a base of it has gone; a *dropped* commit was reachable from no ref.
+    A *quarantined* pack is a gone one whose file is damaged: it is kept aside, not unlinked. A *lost* chunk is not in
+    the store although commits may need it, until a later record brings it. A *substitute* stands for a record that was
+    damaged, with what is still known of that.
     A *deleted* commit or part is hidden and comes back when *undeleted*, until a gc has *purged* its contents.
     A record that is *sealed* is the last of its epoch, and says which is the next.
     """
@@ -87,11 +90,14 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     gone: tuple[bytes, ...] = ()
     orphans: tuple[bytes, ...] = ()
     forgotten: tuple[bytes, ...] = ()
+    quarantined: tuple[bytes, ...] = ()
+    lost: tuple[bytes, ...] = ()
     dropped: tuple[bytes, ...] = ()
     deleted: tuple[Piece, ...] = ()
     undeleted: tuple[Piece, ...] = ()
     purged: tuple[Piece, ...] = ()
     sealed: bytes = b""
+    substitute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
