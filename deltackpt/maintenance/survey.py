@@ -37,10 +37,10 @@ class Survey:
 
     ``packs`` are those of the store with their sizes and entries, inline bytes of log records included, which count as
     packs; ``published`` every pack that ever was part of it;
-    ``finished`` those whose files may be unlinked: gone, or orphans that no writer may publish any more; ``quarantined``
-    those that are gone and whose files are kept. ``lost`` chunks are declared lost and were not brought since. ``deleted``
-    are the parts of commits that were deleted, None standing for all of a commit; ``purged`` those whose contents a
-    gc has taken.
+    ``finished`` those whose files may be unlinked: gone, or orphans that no writer may publish any more;
+    ``quarantined`` those that are gone and whose files are kept. ``lost`` chunks are declared lost and were not brought
+    since. ``deleted`` are the parts of commits that were deleted, None standing for all of a commit; ``purged`` those
+    whose contents a gc has taken.
     """
 
     store: ChunkStore

@@ -1,0 +1,46 @@
+"""Repair: whatever an automatic rebuild of the index cannot mend. Plan first; copy, switch, then move aside.
+
+1. ``store.json``, then the log: without them nothing else can be looked at. They are mended by the folder, not by an
+   open store, since one with a damaged log may not open.
+2. Packs and lost chunks, of the store as it is then.
+
+Nothing is ever deleted. A repair may be interrupted anywhere; the next one takes up what is left, and after one that
+went through the next has nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+
+from deltackpt.fs.disk import Disk
+from deltackpt.history.repository import Options, Repository
+from deltackpt.maintenance.repair.packs import plan_packs
+from deltackpt.maintenance.repair.plan import Mend, RepairPlan
+from deltackpt.maintenance.repair.sources import open_sources
+
+Progress = Callable[[int, int], None]
+
+
+def repair(
+    path: str,
+    *,
+    execute: bool = False,
+    sources: Sequence[str] = (),
+    progress: Progress | None = None,
+    disk: Disk | None = None,
+) -> RepairPlan:
+    """Plan how to mend the store in the folder ``path``, and with ``execute`` do so.
+
+    ``sources`` are other stores and files with tensors where lost chunks may be had. ``progress`` hears (bytes read,
+    bytes in all). StorageError when something cannot be read at all, which may be sound; nothing is changed then.
+    """
+    mends: list[Mend] = []
+    with ExitStack() as stack:
+        repository = stack.enter_context(closing(Repository(path, Options(), lambda done, total: None, disk)))
+        opened = [stack.enter_context(closing(source)) for source in open_sources(repository, sources)]
+        plan = plan_packs(repository, opened, progress)
+        mends += plan.mends()
+        if execute:
+            plan.execute()
+        return RepairPlan(tuple(mends), plan.losses)
