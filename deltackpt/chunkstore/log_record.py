@@ -147,7 +147,7 @@ def encode(number: int, record: LogRecord, inline: bytes = b"") -> bytes:
 
 def decode(data: bytes, number: int, epoch: EpochId, path: str) -> Published:
     """A record from its file; LogCorruptError when it is damaged, UnsupportedError when it is newer."""
-    published, size = _decode_at(memoryview(data), 0, number, epoch, path)
+    published, size = decode_at(memoryview(data), 0, number, epoch, path)
     if size != len(data):
         raise damaged(number, path, "its envelope is wrong")
     return published
@@ -158,7 +158,7 @@ def decode_segment(data: bytes, last: int, epoch: EpochId, path: str) -> list[Pu
     view, at, found = memoryview(data), 0, []
     number = _ENVELOPE.unpack_from(data)[1] if len(data) >= ENVELOPE_SIZE else last
     while number <= last:
-        published, size = _decode_at(view, at, number, epoch, path)
+        published, size = decode_at(view, at, number, epoch, path)
         found.append(published)
         at, number = at + size, number + 1
     if at != len(view) or not found or not found[-1].record.sealed:
@@ -166,8 +166,8 @@ def decode_segment(data: bytes, last: int, epoch: EpochId, path: str) -> list[Pu
     return found
 
 
-def _decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str) -> tuple[Published, int]:
-    """The record at byte ``at``, and how many bytes it takes."""
+def decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str) -> tuple[Published, int]:
+    """Record ``number`` at byte ``at``, and how many bytes it takes."""
     if len(view) - at < ENVELOPE_SIZE:
         raise damaged(number, path, f"cut short at {len(view) - at} bytes")
     magic, claimed, body_length, inline_length, checksum = _ENVELOPE.unpack_from(view, at)
@@ -186,6 +186,17 @@ def _decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str
     except msgspec.ValidationError as error:
         raise UnsupportedError(f"log record {number} ({path}) holds what this release does not know: {error}") from None
     return Published(number, epoch, record, bytes(view[at + inline_offset : at + size]), inline_offset), size
+
+
+def legible_body(data: bytes) -> LogRecord | None:
+    """What the body of a damaged record seems to say, of which nothing is proved; None when it makes no sense."""
+    if len(data) < ENVELOPE_SIZE:
+        return None
+    length = _ENVELOPE.unpack_from(data)[2]
+    try:
+        return _decoder.decode(memoryview(data)[ENVELOPE_SIZE : ENVELOPE_SIZE + length])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def damaged(number: int, path: str, reason: str) -> LogCorruptError:

@@ -27,6 +27,7 @@ COMMANDS = (
     "undo",
     "gc",
     "verify",
+    "repair",
     "doctor",
     "demo",
     "completion",

@@ -21,12 +21,10 @@ def put_aside(disk: Disk, layout: Layout, path: str, name: str) -> None:
 
 
 def keep_copy(disk: Disk, layout: Layout, path: str, name: str) -> None:
-    """Give a damaged file, which is about to be replaced, a second name in quarantine."""
-    try:
+    """Give a damaged file, which is about to be replaced, a second name in quarantine, if there is one."""
+    if disk.exists(path):
         disk.link(path, _target(disk, layout, name))
-    except FileNotFoundError:
-        return
-    disk.sync_directory(layout.quarantine)
+        disk.sync_directory(layout.quarantine)
 
 
 def _target(disk: Disk, layout: Layout, name: str) -> str:

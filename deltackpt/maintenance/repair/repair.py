@@ -10,14 +10,20 @@ went through the next has nothing to do.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
+from deltackpt.chunkstore.layout import Layout
 from deltackpt.fs.disk import Disk
 from deltackpt.history.repository import Options, Repository
+from deltackpt.maintenance.repair.evidence import gather
+from deltackpt.maintenance.repair.facts import plan_facts
+from deltackpt.maintenance.repair.log import LogRepair
 from deltackpt.maintenance.repair.packs import plan_packs
-from deltackpt.maintenance.repair.plan import Mend, RepairPlan
+from deltackpt.maintenance.repair.plan import RepairPlan
 from deltackpt.maintenance.repair.sources import open_sources
+from deltackpt.maintenance.repair.substitute import Substitutes
 
 Progress = Callable[[int, int], None]
 
@@ -35,12 +41,25 @@ def repair(
     ``sources`` are other stores and files with tensors where lost chunks may be had. ``progress`` hears (bytes read,
     bytes in all). StorageError when something cannot be read at all, which may be sound; nothing is changed then.
     """
-    mends: list[Mend] = []
+    disk, layout = disk or Disk(), Layout(os.path.abspath(path))
+    facts = plan_facts(disk, layout)
+    evidence = gather(disk, layout, facts.facts)
+    log = LogRepair(evidence, Substitutes(evidence))
+    mends = [*facts.mends(), *log.mends()]
+    if execute and facts.needed:
+        facts.execute()
+    if (facts.needed or log.needed) and not execute:
+        return RepairPlan(tuple(mends), log.losses(), complete=False)
+    if log.needed:
+        log.execute()
     with ExitStack() as stack:
         repository = stack.enter_context(closing(Repository(path, Options(), lambda done, total: None, disk)))
+        if log.needed:
+            # What the damaged record carried stands elsewhere in its substitute.
+            repository.chunks.rebuild()
         opened = [stack.enter_context(closing(source)) for source in open_sources(repository, sources)]
         plan = plan_packs(repository, opened, progress)
         mends += plan.mends()
         if execute:
             plan.execute()
-        return RepairPlan(tuple(mends), plan.losses)
+        return RepairPlan(tuple(mends), (*log.losses(), *plan.losses))
