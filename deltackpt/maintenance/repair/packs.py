@@ -44,7 +44,8 @@ class PackRepair:
     """What is wrong with packs and chunks of a store whose log is whole, and what is done about it.
 
     ``causes`` are the damaged packs with what is wrong with each, ``copied`` the sound records to be copied out of
-    them, ``missing`` the chunks that cannot be had, and ``sources`` say which of these can be fetched where.
+    them, ``missing`` the chunks that cannot be had, and ``fetched`` says which of these a source has. With a
+    ``stale_index`` all this may look worse than it is: it is to be built again first.
     """
 
     repository: Repository
@@ -54,7 +55,7 @@ class PackRepair:
     missing: set[ChunkId]
     fetched: dict[ChunkId, Source]
     losses: tuple[Problem, ...]
-    stale_index: str = ""
+    stale_index: Mend | None
 
     @property
     def _needed(self) -> bool:
@@ -81,8 +82,6 @@ class PackRepair:
             yield Mend(f"{ref} points to the lost commit {lost.short}", now)
         for pack, path in _left_on_shelves(self.repository, self.survey):
             yield Mend(f"pack {pack.short} is damaged and has left the store", "put aside", path)
-        if self.stale_index:
-            yield Mend(self.stale_index, "built again")
 
     def execute(self) -> None:
         """Do it. May be interrupted anywhere: the next repair takes up what is left."""
@@ -96,8 +95,6 @@ class PackRepair:
         self._look()
         for pack, path in _left_on_shelves(self.repository, self.survey):
             put_aside(chunks.disk, chunks.layout, path, f"{pack}.pack")
-        if self.stale_index:
-            chunks.rebuild()
 
     def _look(self) -> Position:
         self.survey.advance()
@@ -161,7 +158,7 @@ def plan_packs(repository: Repository, sources: Sequence[Source], progress: Prog
                 causes.setdefault(finding.pack, []).append(finding)
         search = _Search(repository, inspection, sources, _unsalvaged(repository, inspection.contents, causes))
         losses = search.run()
-        different = [] if causes else list(compare_index(repository.chunks, replay))
+        different = next(compare_index(repository.chunks, replay), None)
         return PackRepair(
             repository,
             replay,
@@ -170,7 +167,7 @@ def plan_packs(repository: Repository, sources: Sequence[Source], progress: Prog
             search.missing,
             search.fetched,
             losses,
-            different[0].what if different else "",
+            None if different is None else Mend(different.what, "built again"),
         )
 
 

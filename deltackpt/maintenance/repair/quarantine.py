@@ -9,27 +9,25 @@ from deltackpt.fs.disk import Disk
 
 
 def put_aside(disk: Disk, layout: Layout, path: str, name: str) -> None:
-    """Move a damaged file to quarantine, durably; one that is not there any more is there already."""
-    target = _target(disk, layout, name)
-    try:
-        disk.rename(path, target)
-    except FileNotFoundError:
-        return
-    # The new name first: between the two, a power loss may leave both, never none.
-    disk.sync_directory(layout.quarantine)
+    """Move a damaged file to quarantine; one that is not there any more is there already.
+
+    Not by ``rename``: of one between two folders a power loss may leave neither name.
+    """
+    keep_copy(disk, layout, path, name)
+    disk.unlink(path)
     disk.sync_directory(os.path.dirname(path))
 
 
 def keep_copy(disk: Disk, layout: Layout, path: str, name: str) -> None:
-    """Give a damaged file, which is about to be replaced, a second name in quarantine, if there is one."""
-    if disk.exists(path):
-        disk.link(path, _target(disk, layout, name))
-        disk.sync_directory(layout.quarantine)
-
-
-def _target(disk: Disk, layout: Layout, name: str) -> str:
+    """Give a damaged file, if there is one, a second name in quarantine, durably."""
+    if not disk.exists(path):
+        return
     disk.make_directory(layout.quarantine)
     disk.sync_directory(layout.root)
     taken = set(disk.names(layout.quarantine))
-    free = next(n for n in (name, *(f"{name}.{again}" for again in range(1, len(taken) + 2))) if n not in taken)
-    return os.path.join(layout.quarantine, free)
+    names = [name, *(f"{name}.{again}" for again in range(1, len(taken) + 1))]
+    places = {n: os.path.join(layout.quarantine, n) for n in names}
+    if not any(n in taken and os.path.samefile(path, places[n]) for n in names):
+        disk.link(path, next(places[n] for n in names if n not in taken))
+    # Also when the name was there: whoever gave it may not have got to this line.
+    disk.sync_directory(layout.quarantine)

@@ -59,6 +59,11 @@ def repair(
             repository.chunks.rebuild()
         opened = [stack.enter_context(closing(source)) for source in open_sources(repository, sources)]
         plan = plan_packs(repository, opened, progress)
+        if plan.stale_index is not None:
+            mends.append(plan.stale_index)
+            if execute:
+                repository.chunks.rebuild()
+                plan = plan_packs(repository, opened, progress)
         mends += plan.mends()
         if execute:
             plan.execute()
