@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.fs.disk import Disk
@@ -27,7 +28,9 @@ def keep_copy(disk: Disk, layout: Layout, path: str, name: str) -> None:
     taken = set(disk.names(layout.quarantine))
     names = [name, *(f"{name}.{again}" for again in range(1, len(taken) + 1))]
     places = {n: os.path.join(layout.quarantine, n) for n in names}
-    if not any(n in taken and os.path.samefile(path, places[n]) for n in names):
-        disk.link(path, next(places[n] for n in names if n not in taken))
+    # Another repair may have moved it meanwhile.
+    with suppress(FileNotFoundError):
+        if not any(n in taken and os.path.samefile(path, places[n]) for n in names):
+            disk.link(path, next(places[n] for n in names if n not in taken))
     # Also when the name was there: whoever gave it may not have got to this line.
     disk.sync_directory(layout.quarantine)
