@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from deltackpt.content.open import open_state
     from deltackpt.errors import (
         ConflictError,
         CorruptError,
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from deltackpt.maintenance.keep import Keep
     from deltackpt.skeleton.registry import register
     from deltackpt.store import Store
+    from deltackpt.training.checkpointer import Checkpointer
+    from deltackpt.training.dropin import load, save
 
 __all__ = [
+    "Checkpointer",
     "Commit",
     "ConflictError",
     "CorruptError",
@@ -41,13 +45,20 @@ __all__ = [
     "Options",
     "StorageError",
     "Store",
+    "load",
+    "open_state",
     "register",
+    "save",
 ]
 
 _HOMES = {
+    "Checkpointer": "deltackpt.training.checkpointer",
     "Store": "deltackpt.store",
+    "load": "deltackpt.training.dropin",
+    "save": "deltackpt.training.dropin",
     "Commit": "deltackpt.history.commits",
     "Keep": "deltackpt.maintenance.keep",
+    "open_state": "deltackpt.content.open",
     "Options": "deltackpt.history.repository",
     "register": "deltackpt.skeleton.registry",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,18 +19,22 @@ from deltackpt.history.resolve import DEFAULT_BRANCH
 from deltackpt.ids import CommitId
 
 if TYPE_CHECKING:
+    from deltackpt.adoption.adopt import Adopted
+    from deltackpt.adoption.found import FoundCheckpoint
     from deltackpt.checkout.export import Names
     from deltackpt.checkout.lazy import Reader
-    from deltackpt.commit.content import Content
     from deltackpt.commit.request import CommitRequest, OnConflict
+    from deltackpt.content.content import Content
     from deltackpt.diff.diff import Diff, Side
     from deltackpt.history.oplog import Operation
     from deltackpt.history.recoverable import Recoverable
+    from deltackpt.history.selection import Compared
     from deltackpt.maintenance.doctor.checkup import Checkup
     from deltackpt.maintenance.gc import GcPlan
     from deltackpt.maintenance.inventory import InventoryRow
     from deltackpt.maintenance.keep import Keep
     from deltackpt.maintenance.prune import PrunePlan
+    from deltackpt.maintenance.repack.repack import RepackReport
     from deltackpt.maintenance.repair.plan import RepairPlan
     from deltackpt.maintenance.stats import Stats
     from deltackpt.maintenance.verify.completeness import Completeness
@@ -135,6 +139,7 @@ class Store:
         branch: str = DEFAULT_BRANCH,
         tags: str | Sequence[str] | None = None,
         parent: Ref | None = None,
+        base: Ref | None = None,
         config: Any = None,
         meta: Any = None,
         on_conflict: OnConflict = "fail",
@@ -143,17 +148,16 @@ class Store:
         """Store a training state; returns once it is durable.
 
         ``state`` is any nesting of dicts, lists, tensors, arrays and plain values; it must not change until
-        this returns. ``metrics`` are numbers by name. ``config`` and ``meta`` are plain data, shown by ``diff`` and
-        ``show``. The parent is the branch's head unless ``parent`` names another commit, which rewinds the branch:
-        then ``step`` may be any, while along a branch it only grows.
+        this returns. A ``pathlib.Path`` is a file or folder, see :meth:`commit_path`. ``metrics`` are numbers by name.
+        ``config`` and ``meta`` are plain data, shown by ``diff`` and ``show``. The parent is the branch's head unless
+        ``parent`` names another commit, which rewinds the branch: then ``step`` may be any, while along a branch it
+        only grows. Tensors that the parent lacks are stored against like ones of ``base``, or of any branch's head.
 
         InvalidInputError names what cannot be stored, by its path in the state. ConflictError when another
         commit came first to the branch, unless ``on_conflict="rebase"``. StorageError when the disk refuses.
         Whatever is raised, the store is as it was. ``progress`` hears of bytes as they are read, from several threads.
         """
-        from deltackpt.commit.content import state_content
         from deltackpt.commit.request import CommitRequest
-        from deltackpt.commit.watched import watched
 
         request = CommitRequest.checked(
             step=step,
@@ -162,27 +166,53 @@ class Store:
             branch=branch,
             tags=tags,
             parent=self._parent(parent),
+            base=self._parent(base),
             config=config,
             meta=meta,
             on_conflict=on_conflict,
         )
-        return self._commit(watched(state_content(state), progress), request)
+        if isinstance(state, os.PathLike):
+            return self._commit_path(state, request, strict=False, progress=progress)
+        from deltackpt.content.state import state_content
 
-    def commit_file(
-        self, path: str | os.PathLike[str], *, progress: Progress | None = None, **described: Any
+        return self._commit(state_content(state), request, progress)
+
+    def commit_path(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        strict: bool = False,
+        progress: Progress | None = None,
+        **described: Any,
     ) -> Commit:
-        """Store a checkpoint file without loading it into memory; checking it out gives the same bytes.
+        """Store a checkpoint file or folder as it is, without loading it; checking it out gives the same again.
 
-        Takes the keyword arguments of :meth:`commit`. ``progress`` hears of bytes as they are read, from several
-        threads. FormatError when the file is damaged.
+        Takes the keyword arguments of :meth:`commit`. What is damaged is kept as plain bytes, with a warning in the log
+        (``logging``, "deltackpt"); with ``strict`` that is a FormatError. ``progress`` hears of bytes as they are read,
+        from several threads. InvalidInputError names what cannot be committed, such as a socket, and a file that
+        changed while it was read.
         """
-        from deltackpt.commit.content import file_content
         from deltackpt.commit.request import CommitRequest
-        from deltackpt.commit.watched import watched
 
-        request = CommitRequest.checked(**{**described, "parent": self._parent(described.get("parent"))})
-        with file_content(os.fsdecode(path)) as content:
-            return self._commit(watched(content, progress), request)
+        refs = {name: self._parent(described.get(name)) for name in ("parent", "base")}
+        request = CommitRequest.checked(**{**described, **refs})
+        return self._commit_path(path, request, strict=strict, progress=progress)
+
+    def adopt(
+        self, checkpoints: Sequence[FoundCheckpoint], *, branch: str = DEFAULT_BRANCH, remove_originals: bool = False
+    ) -> Iterator[Adopted]:
+        """Commit checkpoints that ``find_checkpoints`` found, in their order, but for those that the branch has.
+
+        Each is compared with what was stored, byte for byte; only then, and if told so, is it removed. CorruptError
+        names the first difference. The rest as in :meth:`commit_path`.
+        """
+        from deltackpt.adoption.adopt import ORIGIN, adopt
+
+        def commit(one: FoundCheckpoint) -> Commit:
+            meta = {ORIGIN: one.origin}
+            return self.commit_path(one.path, step=one.step, metrics=one.metrics, branch=branch, meta=meta)
+
+        return adopt(self._repository, checkpoints, branch, commit, remove=remove_originals)
 
     def branch(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
         """Begin a branch at ``ref``; ``force`` moves one that exists."""
@@ -207,6 +237,15 @@ class Store:
         from deltackpt.history.pointers import delete_ref
 
         delete_ref(self._repository, Tag(name))
+
+    def annotate(self, ref: Ref, metrics: Mapping[str, Any]) -> Commit:
+        """Add metrics that were found after the commit was made; returns it with them. They count like its own."""
+        from deltackpt.commit.request import numbers_by_name
+        from deltackpt.history.annotate import annotate
+
+        commit = self.resolve(ref)
+        annotate(self._repository, commit, numbers_by_name(metrics))
+        return self.resolve(commit)
 
     # Reading
 
@@ -311,6 +350,83 @@ class Store:
 
         return changed_bytes(self._side(old), (other or self)._side(new))
 
+    # Choosing
+
+    def best(self, goal: str, ref: Ref | None = None) -> Commit:
+        """The best commit by ``goal`` (``min:val_loss``, ``max:accuracy``) of the store, or of the line of ``ref``.
+
+        NotFoundError lists the metrics there are when no commit has that one.
+        """
+        from deltackpt.history.selection import Goal, best
+
+        return best(self.log(ref), Goal.parse(goal))
+
+    def compare(self, refs: Iterable[Ref], metric: str) -> list[Compared]:
+        """The value of ``metric`` in each commit, with its difference to that of the first."""
+        from deltackpt.history.selection import compare
+
+        return compare([self.resolve(ref) for ref in refs], metric)
+
+    def load_many(self, refs: Iterable[Ref], *, part: str | None = None, device: Any = None) -> Iterator[Any]:
+        """The states of several commits, as :meth:`load` gives them, each loaded when it is asked for.
+
+        All refs are looked up first, so a ref that is wrong is known before anything is loaded.
+        """
+        commits = [self.resolve(ref) for ref in refs]
+        return (self.load(commit, part=part, device=device) for commit in commits)
+
+    def average(
+        self,
+        refs: Iterable[Ref],
+        branch: str,
+        *,
+        weights: Sequence[float] | None = None,
+        decay: float | None = None,
+        part: str | None = None,
+        step: int | None = None,
+        message: str = "",
+    ) -> Commit:
+        """Commit the average of the models in ``refs`` to ``branch``; returns once it is durable.
+
+        A ref may be a range ``OLD..NEW``: the commits of NEW's line from OLD on. All count the same, or by ``weights``,
+        or as an exponential moving average with ``decay``, in their order. ``part`` is the one to average. Floats are
+        summed in float64, all else is the last one's; ``step`` is, too, unless it is given. A new branch begins at it.
+
+        MismatchError, an InvalidInputError, lists tensors whose names, types or shapes differ.
+        """
+        from deltackpt.average.average import average
+        from deltackpt.commit.request import CommitRequest
+
+        made = average(self._repository, self._commits(refs), weights=weights, decay=decay, part=part)
+        request = CommitRequest.checked(
+            step=made.last.step if step is None else step,
+            message=message or f"average of {len(made.commits)} commits",
+            branch=branch,
+            parent=None if branch in self.branches() else made.last,
+            meta=made.meta(),
+        )
+        return self._commit(made.content(), request, None)
+
+    def average_to_file(
+        self,
+        refs: Iterable[Ref],
+        path: str | os.PathLike[str],
+        *,
+        weights: Sequence[float] | None = None,
+        decay: float | None = None,
+        part: str | None = None,
+        force: bool = False,
+    ) -> int:
+        """Write the average of the models in ``refs``, as in :meth:`average`, to a file; returns its size.
+
+        The file has the form that was committed; of a state it is safetensors, ready for ``load_state_dict``.
+        """
+        from deltackpt.average.average import average
+        from deltackpt.average.to_file import write
+
+        made = average(self._repository, self._commits(refs), weights=weights, decay=decay, part=part)
+        return write(made, os.fspath(path), force=force)
+
     # Keeping
 
     def stats(self, *, progress: Progress | None = None) -> Stats:
@@ -384,13 +500,47 @@ class Store:
 
         return undo(self._repository, number)
 
-    def gc(self, *, dry_run: bool = False) -> GcPlan:
-        """Free what no branch or tag reaches; safe beside writers and readers. Returns what was, or would be, done."""
+    def gc(
+        self,
+        *,
+        dry_run: bool = False,
+        min_dead: float = 0.10,
+        max_repack_bytes: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> GcPlan:
+        """Free what no branch or tag reaches; safe beside writers and readers. Returns what was, or would be, done.
+
+        A pack is rewritten when ``min_dead`` of it, from 0 to 1, is garbage; ``max_repack_bytes`` caps what is written
+        for that, and a later gc goes on. ``progress`` hears (bytes written, bytes to be written).
+        """
         from deltackpt.maintenance.gc import collect
 
         if not dry_run and not self._repository.chunks.writable:
             raise ReadOnlyError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
-        return collect(self._repository, dry_run=dry_run)
+        if not 0 <= min_dead <= 1:
+            raise InvalidInputError(f"min_dead is a part of 1, from 0 to 1, not {min_dead}")
+        return collect(
+            self._repository, dry_run=dry_run, min_dead=min_dead, max_written=max_repack_bytes, progress=progress
+        )
+
+    def repack(
+        self,
+        *,
+        recompress: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> RepackReport:
+        """Make the newest, best and tagged commits cheap to read.
+
+        Safe beside writers and readers; runs a gc before and after, and takes room for what it writes until then. With
+        ``recompress`` all that gets smaller is encoded anew.
+        ``progress`` hears (plain bytes looked at, plain bytes in all).
+        """
+        from deltackpt.maintenance.repack.repack import repack
+
+        if not dry_run and not self._repository.chunks.writable:
+            raise ReadOnlyError(f"{self.path!r} cannot be written; use dry_run=True to see what repack would do")
+        return repack(self._repository, recompress=recompress, dry_run=dry_run, progress=progress)
 
     def verify(
         self,
@@ -454,11 +604,30 @@ class Store:
 
         return repair(os.fspath(path), execute=execute, sources=[os.fspath(s) for s in sources], progress=progress)
 
-    def _commit(self, content: Content, request: CommitRequest) -> Commit:
+    def _commits(self, refs: Iterable[Ref]) -> list[Commit]:
+        """The commits of ``refs``, those of a range ``OLD..NEW`` oldest first."""
+        from deltackpt.history.selection import between
+
+        found: list[Commit] = []
+        for ref in refs:
+            old, dots, new = ref.partition("..") if isinstance(ref, str) else ("", "", "")
+            found += between(self.log(new), self.resolve(old)) if dots else [self.resolve(ref)]
+        return found
+
+    def _commit_path(
+        self, path: str | os.PathLike[str], request: CommitRequest, *, strict: bool, progress: Progress | None
+    ) -> Commit:
+        from deltackpt.content.path import path_content
+
+        with path_content(os.fsdecode(path), strict=strict) as content:
+            return self._commit(content, request, progress)
+
+    def _commit(self, content: Content, request: CommitRequest, progress: Progress | None) -> Commit:
         from deltackpt.commit.commit import commit
+        from deltackpt.commit.watched import watched
         from deltackpt.maintenance.archive import archive_when_long
 
-        made = commit(self._repository, content, request)
+        made = commit(self._repository, watched(content, progress), request)
         archive_when_long(self._repository)
         return made
 

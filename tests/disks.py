@@ -97,6 +97,12 @@ def tables_of(store: Store) -> Iterator[Tables]:
         yield tables
 
 
+def rows_of(store: Store) -> dict[bytes, dict[bytes, bytes]]:
+    """Every row of a store's index that tells what it holds."""
+    with tables_of(store) as tables:
+        return {name: dict(tables.items(name)) for name in (b"chunks", b"packs", b"commits", b"order", b"refs")}
+
+
 def log_file(store: Store, number: int) -> Path:
     """The file of a log record that is not archived."""
     (found,) = Path(store.path, "log").glob(f"*/{number:016d}.rec")

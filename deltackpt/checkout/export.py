@@ -1,4 +1,4 @@
-"""Checking out to a file: the file that was committed, byte for byte, or a state as safetensors."""
+"""Checking out: the file or folder that was committed, byte for byte, or a state as safetensors."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, get_args
 
-from deltackpt.checkout.fetch import IntoFile, Sink, fetch
+from deltackpt.checkout.fetch import IntoFile, fetch
 from deltackpt.checkout.file_form import Exported, exported
+from deltackpt.checkout.files import stored_files
 from deltackpt.checkout.leaves import NamedTensor, part_leaves
 from deltackpt.checkout.load import skeletons
 from deltackpt.checkout.losses import losses_of
 from deltackpt.checkout.ranges import read_boxes
+from deltackpt.checkout.rebuild import rebuild_file, rebuild_folder
 from deltackpt.checkout.wrappers import without_wrappers
 from deltackpt.chunkstore.layout import Layout
-from deltackpt.errors import InvalidInputError, NotFoundError, brief
+from deltackpt.errors import InvalidInputError, brief
 from deltackpt.formats.safetensors.writer import layout
 from deltackpt.fs.target import TargetFile, check_target
 from deltackpt.history.commits import Commit
-from deltackpt.history.manifest import StoredPart, StoredTensor
-from deltackpt.history.objects import FileSkeleton, Form, ObjectCorruptError, PartEntry, decode
+from deltackpt.history.manifest import StoredTensor
+from deltackpt.history.objects import PartEntry
 from deltackpt.history.repository import Repository
 from deltackpt.skeleton.boxes import runs
 from deltackpt.skeleton.view import View
@@ -44,29 +46,30 @@ def checkout(
     force: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Write ``commit`` to the file ``path``; returns its size.
+    """Write ``commit`` to the file or folder ``path``; returns the bytes of the file, or of all files.
 
-    A commit made from a file gives that file. Anything else becomes safetensors: one ``part``, or a state that is a
-    bare state dict, under the module's own names, or as they are stored if ``names`` says so; any other state under
-    full names. The file is complete and durable under its name, or not there.
+    A commit made from a file gives that file; one made from a folder that folder, or the files of one ``part``.
+    Anything else becomes safetensors: one ``part``, or a state that is a bare state dict, under the module's own names,
+    or as they are stored if ``names`` says so; any other state under full names. What is written is complete and
+    durable under its name, or not there.
     """
     if names not in get_args(Names):
         raise InvalidInputError(f"names is 'module' or 'stored', not {brief(names)}")
-    check_target(path, force=force)
     _refuse_within_store(path)
     with losses_of(commit):
-        root = file_part(repository, commit)
-        if root is None:
-            return _export(repository, commit, part, names, path, force, progress)
-        if part:
-            raise NotFoundError(
-                f"commit {commit.description} was made from a file and has no parts; leave out part {part!r}"
-            )
-        return _rebuild(repository, root, path, force, progress)
+        files = stored_files(repository, commit)
+        if files is not None and files.is_folder:
+            return rebuild_folder(repository, commit, files, path, part, force, progress)
+        check_target(path, force=force)
+        if files is not None and part is None:
+            return rebuild_file(repository, commit, files, path, force, progress)
+        return _export(repository, commit, part, names, path, force, progress)
 
 
 def _refuse_within_store(path: str) -> None:
     """No file of a store is ever replaced, and nothing is put among them."""
+    if "\0" in path:
+        return  # which the target refuses in its own words
     folder = os.path.dirname(os.path.realpath(os.path.abspath(path)))
     while True:
         layout = Layout(folder)
@@ -75,35 +78,6 @@ def _refuse_within_store(path: str) -> None:
         if os.path.dirname(folder) == folder:
             return
         folder = os.path.dirname(folder)
-
-
-def file_part(repository: Repository, commit: Commit) -> StoredPart | None:
-    roots = [part for part in commit.parts if part.name == ""]
-    part = repository.manifests.part(roots[0].id) if roots else None
-    return part if part is not None and part.form is Form.FILE else None
-
-
-def _rebuild(repository: Repository, part: StoredPart, path: str, force: bool, progress: Progress | None) -> int:
-    spans = decode(part.skeleton, FileSkeleton).spans
-    if any(isinstance(span, int) and not 0 <= span < len(part.tensors) for span in spans):
-        raise ObjectCorruptError("a file's skeleton names tensors that its table lacks; run `deltackpt verify`")
-    size = sum(len(span) if isinstance(span, bytes) else part.tensors[span].nbytes for span in spans)
-    with TargetFile(repository.chunks.disk, path, size, force=force) as target:
-        fetch(repository, _placed(part, spans, target), progress)
-    return size
-
-
-def _placed(part: StoredPart, spans: Sequence[bytes | int], target: TargetFile) -> Iterator[tuple[StoredTensor, Sink]]:
-    """Each tensor with its place in the file; literal bytes are written on the way."""
-    offset = 0
-    for span in spans:
-        if isinstance(span, bytes):
-            target.write_at(offset, span)
-            offset += len(span)
-        else:
-            tensor = part.tensors[span]
-            yield tensor, IntoFile(target, offset)
-            offset += tensor.nbytes
 
 
 def _export(

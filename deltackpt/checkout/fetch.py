@@ -13,7 +13,7 @@ from deltackpt.chunkstore.reader import Lent, Locations
 from deltackpt.chunkstore.scratch import scratch
 from deltackpt.codec.recipes import Recipe
 from deltackpt.errors import CorruptError, NotFoundError
-from deltackpt.fs.target import TargetFile
+from deltackpt.fs.disk import Buffer
 from deltackpt.history.manifest import StoredTensor
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId
@@ -52,11 +52,17 @@ class IntoMemory:
         """The bytes are where they belong."""
 
 
+class Writable(Protocol):
+    """A file that is being written, from several threads."""
+
+    def write_at(self, offset: int, data: Buffer) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class IntoFile:
     """Into a file at ``offset``, by way of one reused buffer for each thread."""
 
-    file: TargetFile
+    file: Writable
     offset: int
 
     def buffer(self, start: int, stop: int, slot: int) -> memoryview:

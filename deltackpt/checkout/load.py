@@ -10,10 +10,8 @@ from deltackpt.checkout.losses import losses_of
 from deltackpt.errors import InvalidInputError, brief
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import StoredPart, StoredTensor
-from deltackpt.history.objects import Form
 from deltackpt.history.repository import Repository
 from deltackpt.skeleton.build import torch_build
-from deltackpt.skeleton.flat import flat_skeleton
 from deltackpt.skeleton.restore import Restoration
 from deltackpt.skeleton.table import TensorInfo
 from deltackpt.tensor.dtype import framework_form
@@ -43,8 +41,8 @@ class _OnDemand(Mapping[str, T]):
 
 
 def skeletons(repository: Repository, commit: Commit) -> Mapping[str, bytes]:
-    """The skeleton of each part; that of a file is a dict of its tensors by name."""
-    return _OnDemand(repository, commit, _skeleton)
+    """The skeleton of each part."""
+    return _OnDemand(repository, commit, lambda part: part.skeleton)
 
 
 def tables(repository: Repository, commit: Commit) -> Mapping[str, Sequence[TensorInfo]]:
@@ -59,10 +57,6 @@ def _built(repository: Repository, commit: Commit) -> Mapping[str, Sequence[Tens
 
 def _in_framework(tensor: StoredTensor) -> TensorInfo:
     return TensorInfo(tensor.name, *framework_form(tensor.dtype, tensor.shape))
-
-
-def _skeleton(part: StoredPart) -> bytes:
-    return flat_skeleton([tensor.name for tensor in part.tensors]) if part.form is Form.FILE else part.skeleton
 
 
 def load(

@@ -16,7 +16,7 @@ from deltackpt.chunkstore.pack_writer import Payload
 from deltackpt.chunkstore.reader import ChunkReader, Locations
 from deltackpt.chunkstore.record import MAX_RANK, Kind, Member, RecordHead
 from deltackpt.chunkstore.scratch import scratch
-from deltackpt.codec.encode import Base, Encoded, encode
+from deltackpt.codec.encode import Base, encode
 from deltackpt.codec.recipes import LINK_COST
 from deltackpt.errors import CorruptError, NotFoundError
 from deltackpt.ids import ChunkId
@@ -31,12 +31,34 @@ BASE_SLOT = -1
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk that may become a base: its plain bytes, what decoding it costs, and its rank."""
+    """Chunks that may become the bases of a record, one for each member: their plain bytes one after another.
 
-    chunk: ChunkId
+    ``cost`` is what decoding the dearest of them costs, in ns per plain byte; ``rank`` is the highest of theirs.
+    """
+
+    chunks: tuple[ChunkId, ...]
     plain: memoryview
     cost: float
     rank: int
+
+
+def encode_record(
+    kind: Kind,
+    element: Element,
+    members: tuple[Member, ...],
+    plain: memoryview,
+    candidates: Sequence[Candidate],
+    budget: float,
+) -> tuple[RecordHead, Payload]:
+    """The smallest record of ``members``, whose plain bytes follow one another in ``plain``.
+
+    ``budget`` is what decoding it may cost with its whole chain, in ns per plain byte.
+    """
+    encoded = encode(plain, element, [Base(c.plain, c.cost) for c in candidates], budget=budget)
+    base = None if encoded.base is None else candidates[encoded.base]
+    bases, rank = ((), 0) if base is None else (base.chunks, base.rank + 1)
+    head = RecordHead(kind, encoded.recipe, element, rank, encoded.cost, encoded.size, members, bases)
+    return head, encoded.payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +76,7 @@ class WideChunk:
         place = self.pending or known.get(self.chunk)
         if place is None:
             return None
-        return Candidate(self.chunk, self.source.read(2 * start, 2 * stop), place.cost, place.rank)
+        return Candidate((self.chunk,), self.source.read(2 * start, 2 * stop), place.cost, place.rank)
 
 
 class ChunkEncoder:
@@ -85,12 +107,9 @@ class ChunkEncoder:
         with self._reader.cache.loan() as borrow:
             candidates = [] if wide is None or wide.rank >= MAX_RANK else [wide]
             if base is not None and (plain_base := self._plain(base, known, borrow(base))) is not None:
-                candidates.append(Candidate(base, plain_base, known[base].cost, known[base].rank))
-            encoded = encode(plain, element, [Base(c.plain, c.cost) for c in candidates], budget=self._budget)
-        used = [] if encoded.base is None else [candidates[encoded.base]]
-        rank = 1 + used[0].rank if used else 0
-        bases = [candidate.chunk for candidate in used]
-        return _head(Kind.DATA, element, [Member(chunk, len(plain))], encoded, bases, rank), encoded.payload
+                candidates.append(Candidate((base,), plain_base, known[base].cost, known[base].rank))
+            members = (Member(chunk, len(plain)),)
+            return encode_record(Kind.DATA, element, members, plain, candidates, self._budget)
 
     def _plain(self, base: ChunkId, known: Locations, borrowed: memoryview | None) -> memoryview | None:
         """The base's plain bytes, hashed: a delta against damaged bytes would lose the new chunk too."""
@@ -126,14 +145,15 @@ class ChunkEncoder:
         """A record of several small chunks; a delta only when each has a base of its own length."""
         plain = memoryview(b"".join(data for _, data in members))
         chosen = [self._base_for(hint, len(data), known) for hint, (_, data) in zip(hints, members, strict=True)]
-        there = [base for base in chosen if base is not None]
+        there = tuple(base for base in chosen if base is not None)
         below = self._joined(there, known) if len(there) == len(members) else None
-        bases = [] if below is None else [Base(below, max(known[base].cost for base in there))]
-        encoded = encode(plain, element, bases, budget=self._budget)
-        used = [] if encoded.base is None else there
-        parts = [Member(chunk, len(data)) for chunk, data in members]
-        rank = 1 + max(known[base].rank for base in used) if used else 0
-        return _head(kind, element, parts, encoded, used, rank), encoded.payload
+        candidates = []
+        if below is not None:
+            places = [known[base] for base in there]
+            cost, rank = max(place.cost for place in places), max(place.rank for place in places)
+            candidates = [Candidate(there, below, cost, rank)]
+        parts = tuple(Member(chunk, len(data)) for chunk, data in members)
+        return encode_record(kind, element, parts, plain, candidates, self._budget)
 
     def _base_for(self, hint: Hint, length: int, known: Locations) -> Hint:
         """The chunk to be the base of one at the place of ``hint``, or None."""
@@ -149,9 +169,3 @@ class ChunkEncoder:
 
     def _fits(self, place: Location) -> bool:
         return place.cost + LINK_COST <= self._budget and place.rank < MAX_RANK
-
-
-def _head(
-    kind: Kind, element: Element, members: Sequence[Member], encoded: Encoded, bases: Sequence[ChunkId], rank: int
-) -> RecordHead:
-    return RecordHead(kind, encoded.recipe, element, rank, encoded.cost, encoded.size, tuple(members), tuple(bases))

@@ -20,7 +20,7 @@ import msgspec
 
 from deltackpt.chunkstore.environment import Environment, IndexDamagedError, Tables, shared_environment
 from deltackpt.chunkstore.location import Location, inline_pack, inline_record, locations
-from deltackpt.chunkstore.log_record import LogRecord, Piece, Position, Published
+from deltackpt.chunkstore.log_record import Annotation, LogRecord, Piece, Position, Published
 from deltackpt.chunkstore.pack import PackEntry
 from deltackpt.chunkstore.record import parse_head
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
@@ -35,6 +35,7 @@ _OPENED = b"opened"
 _ORPHAN = b"orphan:"
 _CONDEMNED = b"condemned:"
 _DELETED = b"deleted:"
+_ANNOTATED = b"annotated:"
 _INLINE = b"inline:"
 _LOST = b"lost:"
 
@@ -64,6 +65,7 @@ class CommitRow(msgspec.Struct, frozen=True, array_like=True):
 _pack_row = msgspec.msgpack.Decoder(PackRow)
 _commit_row = msgspec.msgpack.Decoder(CommitRow)
 _deleted_row = msgspec.msgpack.Decoder(tuple[str | None, bool])
+_annotated_row = msgspec.msgpack.Decoder(tuple[str, float])
 _encode = msgspec.msgpack.encode
 
 
@@ -159,6 +161,10 @@ class View:
         """The parts of a commit that were deleted, None standing for all of it, and whether they were purged since."""
         return dict(_deleted_row.decode(row) for _, row in self._marked(_DELETED + commit))
 
+    def annotations(self, commit: CommitId) -> dict[str, float]:
+        """Metrics of a commit that were found after it was made."""
+        return dict(_annotated_row.decode(row) for _, row in self._marked(_ANNOTATED + commit))
+
     def commits_with_prefix(self, prefix: bytes) -> Iterator[CommitId]:
         for key, _ in self.tables.items(b"commits", prefix):
             if not key.startswith(prefix):
@@ -241,6 +247,11 @@ class Update:
     def position(self) -> Position:
         with self.turn(), self.environment.writing() as tables:
             return View(tables).position
+
+    def compact(self) -> int:
+        """Give unused pages of the file back when they are most of it; returns the bytes that frees."""
+        with self.turn():
+            return self.environment.compact()
 
     def apply(self, published: Published, packs: Mapping[PackId, Sequence[PackEntry]]) -> None:
         """Bring one record in; OvertakenError when another did.
@@ -413,6 +424,7 @@ def _apply_history(tables: Tables, number: int, record: LogRecord) -> None:
     for dropped in record.dropped:
         _drop_commit(tables, dropped)
     _apply_deletions(tables, record)
+    _apply_annotations(tables, record.annotated)
     if ids:
         tables.put(b"order", number.to_bytes(8, "big"), b"".join(ids))
 
@@ -424,6 +436,16 @@ def _apply_deletions(tables: Tables, record: LogRecord) -> None:
         tables.delete(b"meta", _deleted_key(piece))
     for piece in record.purged:
         tables.put(b"meta", _deleted_key(piece), _encode((piece.part, True)))
+
+
+def _apply_annotations(tables: Tables, annotated: Iterable[Annotation]) -> None:
+    for note in annotated:
+        # A metric's name may be longer than an LMDB key, so its hash stands for it.
+        key = _ANNOTATED + note.commit + ChunkId.of(note.name.encode())[:16]
+        if note.value is None:
+            tables.delete(b"meta", key)
+        else:
+            tables.put(b"meta", key, _encode((note.name, note.value)))
 
 
 def _deleted_key(piece: Piece) -> bytes:
@@ -439,6 +461,8 @@ def _drop_commit(tables: Tables, commit: bytes) -> None:
     published = tables.get(b"order", place) or b""
     left = b"".join(published[i : i + 32] for i in range(0, len(published), 32) if published[i : i + 32] != commit)
     tables.delete(b"commits", commit)
+    for key, _ in list(View(tables)._marked(_ANNOTATED + commit)):
+        tables.delete(b"meta", _ANNOTATED + commit + key)
     if left:
         tables.put(b"order", place, left)
     else:

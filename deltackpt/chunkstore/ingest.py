@@ -8,13 +8,13 @@ packs. Small chunks are gathered into bundles, one for each element type and kin
 from __future__ import annotations
 
 from collections import ChainMap, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from deltackpt.chunking.grid import Grid
+from deltackpt.chunking.cuts import Cuts
 from deltackpt.chunkstore.encoder import ChunkEncoder, Hint, WideChunk
 from deltackpt.chunkstore.pack_writer import Payload
 from deltackpt.chunkstore.reader import ChunkReader, Locations
@@ -42,10 +42,11 @@ class _Outcome:
 
 @dataclass(slots=True)
 class IngestedTensor:
-    """A tensor's chunks, complete once :meth:`Ingest.finish` has returned."""
+    """A tensor's chunks and their lengths, complete once :meth:`Ingest.finish` has returned."""
 
     chunks: list[ChunkId] = field(default_factory=list)
     finiteness: Finiteness = Finiteness.FINITE
+    lengths: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Ingest:
         self,
         source: TensorSource,
         nbytes: int,
-        grid: Grid,
+        cuts: Cuts,
         hints: Sequence[Hint],
         wide: Wide | None = None,
         *,
@@ -163,18 +164,20 @@ class Ingest:
         if nbytes < BUNDLED_BELOW:
             self._small(source, nbytes, hints[0] if hints else None, result)
             return result
-        spans = list(grid.spans(nbytes))
+        # Cuts that depend on the content are found as the chunks before them are worked on.
+        spans = cuts.spans(nbytes) if wide is None else list(cuts.spans(nbytes))
         for number, (start, stop) in enumerate(spans):
             hint = hints[number] if number < len(hints) else None
-            place = _Place(source, start, stop, hint, self._wide_chunk(wide, number, len(spans)))
+            place = _Place(source, start, stop, hint, self._wide_chunk(wide, number, spans))
             job = self._executor.submit(self._chunk, place, suspect)
-            finished = () if number < len(spans) - 1 else (source,) if wide is None else (source, wide.source)
+            finished = () if stop < nbytes else (source,) if wide is None else (source, wide.source)
+            result.lengths.append(stop - start)
             self._running.append((job, result, finished))
             self._drain(self._ahead)
         return result
 
-    def _wide_chunk(self, wide: Wide | None, number: int, count: int) -> WideChunk | None:
-        if wide is None or len(wide.ingested.chunks) != count:
+    def _wide_chunk(self, wide: Wide | None, number: int, spans: Iterable[tuple[int, int]]) -> WideChunk | None:
+        if wide is None or not isinstance(spans, list) or len(wide.ingested.chunks) != len(spans):
             return None
         chunk = wide.ingested.chunks[number]
         return WideChunk(chunk, wide.source, self._transaction.pending(chunk))

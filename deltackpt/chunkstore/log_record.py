@@ -60,6 +60,15 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     part: str | None = None
 
 
+class Annotation(msgspec.Struct, frozen=True, array_like=True):
+    """A metric of a commit found after it was made: ``value`` instead of ``old``; None stands for absent."""
+
+    commit: bytes
+    name: str
+    old: float | None
+    value: float | None
+
+
 class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One publish: everything that it changes, at once.
 
@@ -74,6 +83,7 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     damaged, with what is still known of that.
     A *deleted* commit or part is hidden and comes back when *undeleted*, until a gc has *purged* its contents.
     A record that is *sealed* is the last of its epoch, and says which is the next.
+    A commit that is *annotated* has metrics that were found later; the last word on each counts.
     """
 
     write_id: bytes
@@ -97,6 +107,7 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     undeleted: tuple[Piece, ...] = ()
     purged: tuple[Piece, ...] = ()
     sealed: bytes = b""
+    annotated: tuple[Annotation, ...] = ()
     substitute: bool = False
 
 

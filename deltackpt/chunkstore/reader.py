@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.location import Location
 from deltackpt.chunkstore.pack_files import PackFiles
-from deltackpt.chunkstore.plain_cache import CommitPlains, RecentPlains
+from deltackpt.chunkstore.plain_cache import RecentPlains
+from deltackpt.chunkstore.plains import Borrow, Plains
 from deltackpt.chunkstore.record import BUNDLED_BELOW, HEAD_SIZE, RecordHead, check, plain_length
 from deltackpt.chunkstore.scratch import scratch
 from deltackpt.errors import CorruptError, NotFoundError
@@ -39,7 +40,7 @@ class ChunkNotFoundError(NotFoundError):
 Locations = MutableMapping[ChunkId, Location]
 Lent = Mapping[ChunkId, memoryview]
 NOTHING_LENT: Lent = {}
-Borrow = Callable[[ChunkId], memoryview | None]
+
 _RecordKey = tuple[PackId, int]
 
 
@@ -49,7 +50,7 @@ class ChunkReader:
     ``cache`` holds the plain chunks of the last commit made through the same store object.
     """
 
-    def __init__(self, store: ChunkStore, cache: CommitPlains) -> None:
+    def __init__(self, store: ChunkStore, cache: Plains) -> None:
         self._store = store
         self._files = PackFiles(store.disk, store.layout)
         self.cache = cache

@@ -58,8 +58,8 @@ class Member:
 class RecordHead:
     """Everything of a record but its payload.
 
-    ``cost`` is the estimated time to decode it with all its bases, in ns per plain byte; ``rank`` is 0
-    without bases, else one more than the highest rank among them.
+    ``cost`` is the estimated time to decode it with all its bases when it was written, in ns per plain byte; ``rank``
+    is 0 without bases, else above the rank of each of them.
     """
 
     kind: Kind

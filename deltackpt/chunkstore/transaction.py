@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -15,7 +15,7 @@ from deltackpt.chunkstore.chunk_store import ChunkStore, Entries
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log import UnknownOutcomeError
-from deltackpt.chunkstore.log_record import CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
+from deltackpt.chunkstore.log_record import Annotation, CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
 from deltackpt.chunkstore.pack_writer import FinishedPack, PackWriter, Payload
 from deltackpt.chunkstore.reader import ChunkNotFoundError, ChunkReader, Locations
 from deltackpt.chunkstore.record import MAX_RECORD_BYTES, RecordHead, seal
@@ -52,6 +52,7 @@ class Decision:
     undeleted: tuple[Piece, ...] = ()
     purged: tuple[Piece, ...] = ()
     sealed: bytes = b""
+    annotated: tuple[Annotation, ...] = ()
 
 
 class Transaction:
@@ -127,6 +128,11 @@ class Transaction:
         Its rank must be lower than that of whatever stands on it.
         """
         self._superseded.add(chunk)
+
+    @property
+    def superseded(self) -> Mapping[ChunkId, RecordHead]:
+        """The records here that take over, by their chunks."""
+        return {chunk: self._new[chunk] for chunk in self._superseded}
 
     def refer(self, chunks: Iterable[ChunkId]) -> None:
         """Rely on chunks that the store has already; publishing checks that they are still there."""
@@ -211,6 +217,7 @@ class Transaction:
             undeleted=decision.undeleted,
             purged=decision.purged,
             sealed=decision.sealed,
+            annotated=decision.annotated,
         )
         return view.position, record
 
@@ -251,7 +258,7 @@ class Transaction:
 
     def _still_below(self, view: View, base: ChunkId, rank: int) -> bool:
         """Whether the copy of ``base`` that will be in use has a rank below that of the records that stand on it."""
-        place = view.chunk(base)
+        place = None if base in self._superseded else view.chunk(base)
         found = place if place is not None else self._new.get(base)
         return (self._copying and view.is_lost(base)) if found is None else found.rank < rank
 

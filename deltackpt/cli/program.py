@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from typing import Any
 
 import click
@@ -13,12 +14,15 @@ from deltackpt.errors import InvalidInputError
 COMMANDS = (
     "init",
     "commit",
+    "import",
     "log",
     "show",
     "diff",
     "checkout",
     "branch",
     "tag",
+    "annotate",
+    "average",
     "stats",
     "prune",
     "delete",
@@ -26,6 +30,7 @@ COMMANDS = (
     "oplog",
     "undo",
     "gc",
+    "repack",
     "verify",
     "repair",
     "doctor",
@@ -52,7 +57,8 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = importlib.import_module(f"deltackpt.cli.commands.{name}").command
+        module = f"{name}_" if keyword.iskeyword(name) else name
+        command = importlib.import_module(f"deltackpt.cli.commands.{module}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -1,6 +1,6 @@
 """The commit: write everything aside, then publish it in one record.
 
-1. Find the parent and its tensors: they are the delta bases.
+1. Find the parent and its tensors: they are the delta bases. What it lacks is looked for elsewhere.
 2. Write chunks and manifest objects into a transaction. Nothing is visible yet.
 3. Publish. Under the record's number, look again at where the branch stands: unchanged, go on; moved by
    another writer, refuse or take the new head as the parent.
@@ -24,12 +24,13 @@ from deltackpt.chunkstore.ingest import Ingest
 from deltackpt.chunkstore.log_record import LogRecord, RefMove
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.codec.encode import DEFAULT_BUDGET
-from deltackpt.commit.content import Content
+from deltackpt.commit.bases import borrowed_bases
 from deltackpt.commit.health import Found, Health, diagnose
 from deltackpt.commit.parts import TensorWriter, WrittenPart, write_objects
 from deltackpt.commit.request import CommitRequest
 from deltackpt.commit.room import check_room
-from deltackpt.commit.start import Start, begin, check_names, check_step
+from deltackpt.commit.start import BranchMovedError, Start, begin, check_names, check_step
+from deltackpt.content.content import Content
 from deltackpt.errors import ConflictError, CorruptError, LockedError, NotFoundError, StorageError
 from deltackpt.history.commits import Commit, History
 from deltackpt.history.manifest import StoredTensor
@@ -41,15 +42,6 @@ from deltackpt.ids import ChunkId, CommitId
 
 _MAX_RESTARTS = 10
 _log = logging.getLogger("deltackpt")
-
-
-class BranchMovedError(ConflictError):
-    """Another writer committed to the branch first. ``ours`` was not published, ``theirs`` is the head now."""
-
-    def __init__(self, message: str, ours: CommitId, theirs: CommitId) -> None:
-        super().__init__(message)
-        self.ours = ours
-        self.theirs = theirs
 
 
 class _OvertakenError(Exception):
@@ -84,15 +76,18 @@ def _attempt(repository: Repository, content: Content, request: CommitRequest, s
         transaction = stack.enter_context(Transaction(repository.chunks, reader))
         # After the transaction has begun, or a gc could take what is found here and nobody would notice.
         bases = _parent_tensors(repository, start.parent)
-        known = reader.locate(chunk for tensor in (bases or {}).values() for chunk in tensor.chunks)
+        # Where the parent is damaged nothing is relied on without reading it, so nothing is borrowed either.
+        lent = {} if bases is None else {**borrowed_bases(repository, content, bases, start.base), **bases}
+        known = reader.locate(chunk for tensor in lent.values() for chunk in tensor.chunks)
         ingest = Ingest(transaction, reader, encoder, repository.executor, repository.ahead, known)
         stack.enter_context(ingest)
         if bases is None:
             ingest.doubt()
             bases = {}
-        check_room(repository, content, bases, encoder)
-        parts = TensorWriter(ingest, bases, repository.chunks.facts.chunk_bytes).write(content.parts)
+        check_room(repository, content, lent, encoder)
+        parts = TensorWriter(ingest, lent, repository.chunks.facts.chunk_bytes).write(content.parts)
         ingest.finish()
+        content.check_unchanged()
         found = {t.layout.name: t.ingested.finiteness for part in parts for t in part.tensors}
         health = diagnose(repository, start.parent, _finiteness(bases), found)
         draft = _describe(ingest, parts, request, start.parent, health)
@@ -141,7 +136,7 @@ def _describe(
         parts=tuple(write_objects(ingest, part) for part in parts),
         nonfinite=health.fallen,
         healthy=health.healthy,
-        environment=ingest.object(encode(environment())),
+        environment=ingest.object(encode(dict(environment() if request.environment is None else request.environment))),
         config=_free_form(ingest, request.config),
         meta=_free_form(ingest, request.meta),
     )

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from math import prod
 
+from deltackpt.chunking.content import ContentCuts
+from deltackpt.chunking.cuts import Cuts
 from deltackpt.chunking.grid import Grid, grid_for
 from deltackpt.chunkstore.ingest import Ingest, IngestedTensor, Wide
 from deltackpt.commit.casts import find_casts
-from deltackpt.commit.content import ContentPart
+from deltackpt.content.content import ContentPart
 from deltackpt.history.manifest import StoredPart, StoredTensor
 from deltackpt.history.objects import (
     INLINE_BYTES,
@@ -23,8 +25,11 @@ from deltackpt.history.objects import (
 )
 from deltackpt.ids import ChunkId
 from deltackpt.skeleton.capture import CapturedTensor
-from deltackpt.tensor.dtype import DType
+from deltackpt.tensor.dtype import BYTES, DType
 from deltackpt.tensor.finite import Finiteness, finiteness
+
+CUT_BY_CONTENT = 64 << 10
+"""Longer bytes are cut where their content says so."""
 
 GROUP_TENSORS = 64
 GROUP_CHUNKS = 1024
@@ -41,7 +46,8 @@ class WrittenTensor:
     @property
     def stored(self) -> StoredTensor:
         """The tensor as a reader will find it, once everything is taken in."""
-        return StoredTensor(self.layout, tuple(self.ingested.chunks), self.inline, self.ingested.finiteness)
+        lengths = tuple(self.ingested.lengths) if self.layout.by_content else ()
+        return StoredTensor(self.layout, tuple(self.ingested.chunks), self.inline, self.ingested.finiteness, lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +58,17 @@ class WrittenPart:
     tensors: tuple[WrittenTensor, ...]
 
     @property
-    def nbytes(self) -> int:
-        return sum(tensor.layout.nbytes for tensor in self.tensors)
-
-    @property
     def stored(self) -> StoredPart:
         """The part as a reader will find it."""
-        return StoredPart(self.content.form, self.content.skeleton, tuple(tensor.stored for tensor in self.tensors))
+        tensors = tuple(tensor.stored for tensor in self.tensors)
+        return StoredPart(self.content.skeleton, self.content.files, tensors)
+
+    def entry(self, identity: bytes) -> PartEntry:
+        """The part as the commit lists it, under the id of its object."""
+        sizes = [(tensor.layout.nbytes, tensor.layout.dtype == BYTES.name) for tensor in self.tensors]
+        untyped = [nbytes for nbytes, is_bytes in sizes if is_bytes]
+        nbytes = sum(nbytes for nbytes, _ in sizes)
+        return PartEntry(self.content.name, identity, len(sizes) - len(untyped), nbytes, sum(untyped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,8 @@ class TensorWriter:
             source.release()
             layout = TensorLayout(tensor.name, source.dtype.name, source.shape, 0, 0)
             return WrittenTensor(layout, IngestedTensor([], finiteness(memoryview(plain), source.dtype)), plain)
+        if source.dtype is BYTES and nbytes > CUT_BY_CONTENT:
+            return self._by_content(tensor, before, nbytes)
         grid = grid_for(source.dtype.itemsize, source.shape, self.chunk_bytes)
         layout = TensorLayout(tensor.name, source.dtype.name, source.shape, grid.period, grid.piece)
         suspect = before is not None and before.finiteness is not Finiteness.FINITE
@@ -102,27 +114,38 @@ class TensorWriter:
         ingested = self.ingest.tensor(source, nbytes, grid, hints, wide, suspect=suspect)
         return WrittenTensor(layout, ingested, None)
 
+    def _by_content(self, tensor: CapturedTensor, before: StoredTensor | None, nbytes: int) -> WrittenTensor:
+        """Bytes without a grid. Those of the parent's length, in which nothing moved, are cut where those are."""
+        same = before is not None and before.layout.by_content and before.nbytes == nbytes
+        cuts: Cuts = before.cuts if before is not None and same else ContentCuts(tensor.source.read)
+        hints = before.chunks if before is not None and same else ()
+        layout = TensorLayout(tensor.name, tensor.source.dtype.name, tensor.source.shape, 0, 1)
+        return WrittenTensor(layout, self.ingest.tensor(tensor.source, nbytes, cuts, hints), None)
+
 
 def hints_from(before: StoredTensor | None, dtype: DType, grid: Grid) -> tuple[ChunkId, ...]:
     """The parent's chunks at the same places as a tensor's; none where its values or its cuts are others."""
-    if before is None or before.layout.inline or before.layout.dtype != dtype.name or before.layout.grid != grid:
+    layout = before.layout if before is not None else None
+    if before is None or layout is None or layout.inline or layout.by_content:
         return ()
-    return before.chunks
+    return before.chunks if layout.dtype == dtype.name and layout.grid == grid else ()
 
 
 def write_objects(ingest: Ingest, part: WrittenPart) -> PartEntry:
     """Write the part's groups, layouts and skeleton; every chunk must have been taken in."""
     groups = tuple(_write_group(ingest, group) for group in _grouped(part.tensors))
     skeleton = ingest.object(part.content.skeleton)
-    identity = ingest.object(encode(Part(part.content.form, skeleton, groups)))
-    return PartEntry(part.content.name, identity, len(part.tensors), part.nbytes)
+    files = ingest.object(part.content.files) if part.content.files else b""
+    return part.entry(ingest.object(encode(Part(skeleton, files, groups))))
 
 
 def _grouped(tensors: Sequence[WrittenTensor]) -> Iterator[list[WrittenTensor]]:
     group: list[WrittenTensor] = []
     chunks = 0
     for tensor in tensors:
-        if group and (len(group) >= GROUP_TENSORS or chunks + len(tensor.ingested.chunks) > GROUP_CHUNKS):
+        full = len(group) >= GROUP_TENSORS or chunks + len(tensor.ingested.chunks) > GROUP_CHUNKS
+        # Tensors and bytes apart: the layout of the one stays the same, that of the other hardly ever.
+        if group and (full or (tensor.layout.dtype == BYTES.name) != (group[-1].layout.dtype == BYTES.name)):
             yield group
             group, chunks = [], 0
         group.append(tensor)
@@ -138,5 +161,6 @@ def _write_group(ingest: Ingest, tensors: Sequence[WrittenTensor]) -> bytes:
         b"".join(chain.from_iterable(tensor.ingested.chunks for tensor in tensors)),
         tuple(tensor.inline for tensor in tensors if tensor.inline is not None),
         tuple((at, int(t.ingested.finiteness)) for at, t in enumerate(tensors) if t.ingested.finiteness),
+        tuple(tuple(tensor.ingested.lengths) for tensor in tensors if tensor.layout.by_content),
     )
     return ingest.object(encode(group))

@@ -15,8 +15,8 @@ from math import prod
 
 from deltackpt.chunking.grid import grid_for
 from deltackpt.chunkstore.encoder import ChunkEncoder
-from deltackpt.commit.content import Content
 from deltackpt.commit.parts import hints_from
+from deltackpt.content.content import Content
 from deltackpt.fs.disk import DiskFullError
 from deltackpt.history.manifest import StoredTensor
 from deltackpt.history.repository import Repository

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from deltackpt.commit.content import Content
+from deltackpt.content.content import Content
 from deltackpt.skeleton.capture import CapturedTensor
 from deltackpt.tensor.dtype import DType
 from deltackpt.tensor.source import TensorSource

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from deltackpt.formats.reading import Reading
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
 
-TensorsByFile = Mapping[str, Sequence[TensorSpan]]
-"""Tensors by the path of the file that holds them, in any order, no two with the same bytes."""
+TensorsByFile = Mapping[str, Sequence[TensorSpan] | Reading]
+"""Tensors by the path of the file that holds them, in any order, no two with the same bytes; or all of it, read."""
 
 
 @dataclass(frozen=True, slots=True)

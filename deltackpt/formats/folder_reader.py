@@ -7,42 +7,36 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from deltackpt.errors import FormatError
+from deltackpt.formats.dcp.folder import DCP
 from deltackpt.formats.folder import Folder, FolderFormat
 from deltackpt.formats.holes import filled
 from deltackpt.formats.names import DistinctNames
 from deltackpt.formats.onnx.folder import ONNX_DATA
-from deltackpt.formats.spans import Span, TensorSpan
+from deltackpt.formats.reading import Reading
+from deltackpt.formats.spans import TensorSpan
 from deltackpt.formats.tensorflow.folder import TENSORFLOW
 from deltackpt.formats.wording import shown_path
 from deltackpt.formats.zarr.folder import ZARR_V2, ZARR_V3
 
-FOLDER_FORMATS = (ONNX_DATA, TENSORFLOW, ZARR_V3, ZARR_V2)
-
-
-@dataclass(frozen=True, slots=True)
-class DescribedFile:
-    """``format`` is that of the description; two of one format may describe the same file."""
-
-    format: str
-    spans: tuple[Span, ...]
+FOLDER_FORMATS = (ONNX_DATA, TENSORFLOW, ZARR_V3, ZARR_V2, DCP)
 
 
 @dataclass(frozen=True, slots=True)
 class FolderReading:
     """What the files of a folder say of each other.
 
-    ``files`` are those that are described, by path, each covered by its spans. ``refusals`` are the errors of
-    descriptions that were not understood, by their paths: the files that these describe stay plain bytes.
+    ``files`` are those that are described, by path; the format of each is that of its description. ``refusals`` are the
+    errors of descriptions that were not understood, by their paths: the files that these describe stay plain bytes.
     """
 
-    files: Mapping[str, DescribedFile]
+    files: Mapping[str, Reading]
     refusals: Mapping[str, FormatError]
 
 
 @dataclass(slots=True)
 class _Reading:
     folder: Folder
-    files: dict[str, DescribedFile] = field(default_factory=dict)
+    files: dict[str, Reading] = field(default_factory=dict)
     refusals: dict[str, FormatError] = field(default_factory=dict)
 
     def take(self, kind: FolderFormat, description: str) -> None:
@@ -55,14 +49,17 @@ class _Reading:
         else:
             self.files.update(added)
 
-    def _described(self, kind: FolderFormat, path: str, tensors: Sequence[TensorSpan]) -> DescribedFile:
+    def _described(self, kind: FolderFormat, path: str, tensors: Sequence[TensorSpan] | Reading) -> Reading:
+        """Two descriptions of one format may describe the same file."""
         known = self.files.get(path)
+        if isinstance(tensors, Reading):
+            return tensors if known is None else known
         if known is not None:
             if known.format != kind.name:
                 return known
             tensors = _merged([span for span in known.spans if isinstance(span, TensorSpan)], tensors)
         ordered = sorted(tensors, key=attrgetter("offset", "length"))
-        return DescribedFile(kind.name, filled(ordered, self.folder.sizes[path], shown_path(path)))
+        return Reading(kind.name, filled(ordered, self.folder.sizes[path], shown_path(path)))
 
 
 def read_folder(folder: Folder) -> FolderReading:

@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from deltackpt.errors import FormatError, InvalidInputError, NotFoundError, StorageError
 from deltackpt.formats.wording import complaint, shown_path
+from deltackpt.fs.tree import changed
+
+Lend = Callable[[], AbstractContextManager[int]]
+"""Gives an open descriptor of the file for as long as a block runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """An open regular file as it was when it was opened.
+    """A regular file as it was when it was first looked at.
 
-    ``name`` is what errors call it, safe to print; ``size`` is in bytes; ``modified_ns`` is its mtime.
+    ``name`` is what errors call it, safe to print; ``size`` is in bytes; ``modified_ns`` is its mtime, ``mode`` its
+    permissions.
     """
 
-    fd: int
+    lend: Lend
     size: int
     modified_ns: int
+    mode: int
     name: str
 
     @classmethod
@@ -34,7 +40,8 @@ class SourceFile:
         status, shown = os.fstat(fd), shown_path(name)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidInputError(f"{shown}: {_kind(status.st_mode)}, not a regular file; name a file to commit")
-        return cls(fd, status.st_size, status.st_mtime_ns, shown)
+        mode = stat.S_IMODE(status.st_mode)
+        return cls(lambda: nullcontext(fd), status.st_size, status.st_mtime_ns, mode, shown)
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes at ``offset``; FormatError when the file ends before."""
@@ -52,17 +59,19 @@ class SourceFile:
         return b"".join(pieces)
 
     def check_unchanged(self) -> None:
-        """After the last read: InvalidInputError when somebody wrote to the file since it was opened.
+        """After the last read: ChangedError when somebody wrote to the file since it was opened.
 
         What was read may then be half old and half new. A writer that keeps size and mtime is not noticed.
         """
-        status = os.fstat(self.fd)
+        with self.lend() as fd:
+            status = os.fstat(fd)
         if (status.st_size, status.st_mtime_ns) != (self.size, self.modified_ns):
-            raise InvalidInputError(f"{self.name}: changed while it was being read; commit it when its writer is done")
+            raise changed(self.name)
 
     def _pread(self, offset: int, length: int) -> bytes:
         try:
-            return os.pread(self.fd, length, offset)
+            with self.lend() as fd:
+                return os.pread(fd, length, offset)
         except OSError as error:
             raise StorageError(
                 f"{self.name}: reading {length} bytes at byte {offset} failed: {error.strerror}"

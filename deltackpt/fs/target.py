@@ -24,11 +24,15 @@ class TargetFile:
 
     A context manager: leaving it by an exception removes what was written. ``write_at`` may be called from several
     threads. TargetExistsError when ``path`` exists and ``force`` is not given; anything but a regular file
-    or a symbolic link is never replaced, and a link is replaced itself, not what it points to.
+    or a symbolic link is never replaced, and a link is replaced itself, not what it points to. ``keep`` are the
+    permissions and the mtime (ns) that the file gets; else umask and the clock decide.
     """
 
-    def __init__(self, disk: Disk, path: str, size: int, *, force: bool = False) -> None:
+    def __init__(
+        self, disk: Disk, path: str, size: int, *, force: bool = False, keep: tuple[int, int] | None = None
+    ) -> None:
         self._disk = disk
+        self._keep = keep
         self._path = path
         self._force = force
         check_target(path, force=force)
@@ -69,6 +73,7 @@ class TargetFile:
         try:
             if error is None:
                 self._writeback.settle()
+                self._put_on()
                 self._disk.sync(self._fd, self._path)
         except BaseException:
             self._abandon()
@@ -80,6 +85,13 @@ class TargetFile:
             return
         self._disk.close(self._fd, self._path)
         self._publish()
+
+    def _put_on(self) -> None:
+        if self._keep is not None:
+            mode, mtime_ns = self._keep
+            with storage_errors("finishing", self._path):
+                os.fchmod(self._fd, mode & 0o777)
+                os.utime(self._fd, ns=(mtime_ns, mtime_ns))
 
     def write_at(self, offset: int, data: Buffer) -> None:
         with storage_errors("writing", self._path):

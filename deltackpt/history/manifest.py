@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
+from deltackpt.chunking.cuts import Cuts, Lengths
 from deltackpt.chunkstore.reader import ChunkReader
-from deltackpt.history.objects import ID_SIZE, Form, Group, GroupLayout, ObjectCorruptError, Part, TensorLayout, decode
+from deltackpt.history.objects import ID_SIZE, Group, GroupLayout, ObjectCorruptError, Part, TensorLayout, decode
 from deltackpt.ids import ChunkId
 from deltackpt.tensor.dtype import DType
 from deltackpt.tensor.finite import Finiteness
@@ -17,12 +19,16 @@ _CACHED_LAYOUTS = 4096
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor of a commit. Either ``chunks`` holds its plain bytes, or ``inline`` does."""
+    """A tensor of a commit. Either ``chunks`` holds its plain bytes, or ``inline`` does.
+
+    ``lengths`` are those of its chunks when it is cut by its content.
+    """
 
     layout: TensorLayout
     chunks: tuple[ChunkId, ...]
     inline: bytes | None
     finiteness: Finiteness
+    lengths: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -40,10 +46,15 @@ class StoredTensor:
     def nbytes(self) -> int:
         return self.layout.nbytes
 
+    @property
+    def cuts(self) -> Cuts:
+        """Where its chunks begin and end; it is not inline."""
+        return Lengths(self.lengths) if self.layout.by_content else self.layout.grid
+
     def spans(self) -> Iterator[tuple[ChunkId, int, int]]:
         """``(chunk, start, stop)`` over the plain bytes, in order."""
         if not self.layout.inline:
-            for chunk, (start, stop) in zip(self.chunks, self.layout.grid.spans(self.nbytes), strict=True):
+            for chunk, (start, stop) in zip(self.chunks, self.cuts.spans(self.nbytes), strict=True):
                 yield chunk, start, stop
 
     def spans_touching(self, start: int, stop: int) -> Iterator[tuple[ChunkId, int, int]]:
@@ -56,10 +67,10 @@ class StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """A part: its skeleton's bytes and its tensors in table order."""
+    """A part: the bytes of its skeletons (``files`` empty for none), and its tensors in table order."""
 
-    form: Form
     skeleton: bytes
+    files: bytes
     tensors: tuple[StoredTensor, ...]
 
 
@@ -89,10 +100,11 @@ class Manifests:
         self._parts[identity] = part
 
     def _read(self, part: Part) -> StoredPart:
-        known = self._reader.locate(ChunkId(i) for i in (part.skeleton, *part.groups))
+        known = self._reader.locate((*part.skeletons, *map(ChunkId, part.groups)))
         groups = [decode(self._reader.read(ChunkId(group), known), Group) for group in part.groups]
         tensors = tuple(tensor for group in groups for tensor in _tensors(group, self._layout(group.layout)))
-        return StoredPart(Form(part.form), bytes(self._reader.read(ChunkId(part.skeleton), known)), tensors)
+        files = bytes(self._reader.read(ChunkId(part.files), known)) if part.files else b""
+        return StoredPart(bytes(self._reader.read(ChunkId(part.skeleton), known)), files, tensors)
 
     def _layout(self, identity: bytes) -> GroupLayout:
         layout = self._layouts.get(identity)
@@ -106,10 +118,11 @@ class Manifests:
 
 def _tensors(group: Group, layout: GroupLayout) -> Iterator[StoredTensor]:
     worst = dict(group.nonfinite)
-    inline = iter(group.inline)
+    inline, lengths = iter(group.inline), iter(group.lengths)
     at = 0
     for position, tensor in enumerate(layout.tensors):
-        end = at + tensor.chunk_count * ID_SIZE
+        cut = _lengths(tensor, next(lengths, None)) if tensor.by_content else ()
+        end = at + _chunk_count(tensor, cut) * ID_SIZE
         if end > len(group.chunks):
             raise ObjectCorruptError(
                 f"tensor {tensor.name!r} has fewer chunks than its shape needs; run `deltackpt verify`"
@@ -120,7 +133,27 @@ def _tensors(group: Group, layout: GroupLayout) -> Iterator[StoredTensor]:
             raise ObjectCorruptError(
                 f"tensor {tensor.name!r}: inline bytes do not fit its shape; run `deltackpt verify`"
             )
-        yield StoredTensor(tensor, chunks, data, Finiteness(worst.get(position, 0)))
+        yield StoredTensor(tensor, chunks, data, Finiteness(worst.get(position, 0)), cut)
         at = end
-    if at != len(group.chunks) or next(inline, None) is not None:
+    if at != len(group.chunks) or next(inline, None) is not None or next(lengths, None) is not None:
         raise ObjectCorruptError("a group holds more than its layout names; run `deltackpt verify`")
+
+
+def _lengths(tensor: TensorLayout, lengths: tuple[int, ...] | None) -> tuple[int, ...]:
+    if lengths is None or min(lengths, default=1) < 1 or sum(lengths) != tensor.nbytes:
+        raise ObjectCorruptError(f"tensor {tensor.name!r}: chunks do not add up to its shape; run `deltackpt verify`")
+    return lengths
+
+
+def chunk_names(group: Group, layout: GroupLayout) -> Iterator[str]:
+    """For each chunk of a group the tensor that it belongs to."""
+    lengths = iter(group.lengths)
+    for tensor in layout.tensors:
+        yield from repeat(tensor.name, _chunk_count(tensor, next(lengths, ()) if tensor.by_content else ()))
+
+
+def _chunk_count(tensor: TensorLayout, lengths: tuple[int, ...]) -> int:
+    """How many chunks a tensor has; ``lengths`` are those of one that is cut by its content."""
+    if tensor.inline:
+        return 0
+    return len(lengths) if tensor.by_content else tensor.grid.count(tensor.nbytes)

@@ -2,6 +2,7 @@
 
     commit -> parts -> groups -> chunks
                     -> skeleton
+                    -> files
               group -> layout
 
 What rarely changes (names, types, shapes) stands in layouts, what always changes (chunk ids) in groups, so a
@@ -26,15 +27,20 @@ INLINE_BYTES = 256
 ID_SIZE = ChunkId.size
 
 
-class Form(enum.IntEnum):
-    """What a part's skeleton is. The numbers are on disk: never reuse or renumber one."""
+class EntryKind(enum.IntEnum):
+    """What an entry of a files skeleton is. The numbers are on disk: never reuse or renumber one."""
 
-    STATE = 0
-    FILE = 1
+    FILE = 0
+    FOLDER = 1
+    LINK = 2
 
 
 class TensorLayout(msgspec.Struct, frozen=True, array_like=True):
-    """A tensor's fixed facts. ``period`` and ``piece`` are its chunk grid; both 0: its bytes stand in the group."""
+    """A tensor's fixed facts. ``period`` and ``piece`` are its chunk grid.
+
+    Both 0: its bytes stand in the group. ``period`` alone 0: it is cut by its content, and the lengths of its chunks
+    stand there.
+    """
 
     name: str
     dtype: str
@@ -55,12 +61,13 @@ class TensorLayout(msgspec.Struct, frozen=True, array_like=True):
         return not self.piece
 
     @property
-    def grid(self) -> Grid:
-        return Grid(self.period, self.piece)
+    def by_content(self) -> bool:
+        return not self.period and bool(self.piece)
 
     @property
-    def chunk_count(self) -> int:
-        return 0 if self.inline else self.grid.count(self.nbytes)
+    def grid(self) -> Grid:
+        """Of a tensor that has one."""
+        return Grid(self.period, self.piece)
 
 
 class GroupLayout(msgspec.Struct, frozen=True, array_like=True, tag="layout"):
@@ -71,36 +78,66 @@ class Group(msgspec.Struct, frozen=True, array_like=True, tag="group"):
     """Contents of the tensors of one layout.
 
     ``chunks`` are chunk ids one after another, tensor by tensor; ``inline`` the bytes of the inline tensors;
-    ``nonfinite`` pairs (position in the layout, Finiteness) of those that are not finite.
+    ``nonfinite`` pairs (position in the layout, Finiteness) of those that are not finite; ``lengths`` the bytes of each
+    chunk of those that are cut by their content.
     """
 
     layout: bytes
     chunks: bytes
     inline: tuple[bytes, ...] = ()
     nonfinite: tuple[tuple[int, int], ...] = ()
+    lengths: tuple[tuple[int, ...], ...] = ()
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, tag="part"):
-    form: int
+    """A part. ``skeleton`` is that of its state; ``files``, empty for none, the files skeleton."""
+
     skeleton: bytes
+    files: bytes
     groups: tuple[bytes, ...]
 
+    @property
+    def skeletons(self) -> tuple[ChunkId, ...]:
+        """Ids of the skeletons that there are."""
+        return tuple(ChunkId(identity) for identity in (self.skeleton, self.files) if identity)
 
-class FileSkeleton(msgspec.Struct, frozen=True, array_like=True, tag="file"):
-    """A file around its tensors, in file order: literal bytes, or the position of a tensor in the part's table."""
 
-    name: str
-    format: str
-    spans: tuple[bytes | int, ...]
+Span = bytes | int | tuple[str, int]
+"""Literal bytes; or a tensor: its position in the part's own table, or in that of the part that is named."""
+
+
+class FileEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A file, a folder or a symbolic link. ``path`` is relative and as the system has it, empty for the root itself.
+
+    ``spans`` are a file's bytes in order, or a link's text. ``format`` is what a file was read as, ``notes`` what of it
+    was not understood. ``key`` is where its state stands in that of the part: nil for none, empty for the top level.
+    """
+
+    path: bytes
+    kind: int
+    mode: int
+    mtime_ns: int
+    spans: tuple[Span, ...] = ()
+    format: str = ""
+    notes: tuple[str, ...] = ()
+    key: str | None = None
+
+
+class FilesSkeleton(msgspec.Struct, frozen=True, array_like=True, tag="files"):
+    """Files around their tensors. ``name`` is what the file or folder was called when it was committed."""
+
+    name: bytes
+    entries: tuple[FileEntry, ...]
 
 
 class PartEntry(msgspec.Struct, frozen=True, array_like=True):
-    """A part as a commit lists it."""
+    """A part as a commit lists it. ``nbytes`` are the plain bytes of its table, ``untyped`` those of no tensor."""
 
     name: str
     id: bytes
     tensors: int
     nbytes: int
+    untyped: int = 0
 
 
 class CommitObject(msgspec.Struct, frozen=True, array_like=True, tag="commit"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deltackpt.history.commits import Commit
-from deltackpt.history.manifest import Manifests
+from deltackpt.history.manifest import Manifests, chunk_names
 from deltackpt.history.objects import Group, GroupLayout, Part, decode, split_chunks
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId
@@ -23,12 +23,10 @@ def part_chunks(manifests: Manifests, identity: bytes) -> Iterator[tuple[ChunkId
     """
     yield ChunkId(identity), ""
     part = decode(manifests.object(identity), Part)
-    yield ChunkId(part.skeleton), ""
+    yield from ((skeleton, "") for skeleton in part.skeletons)
     for group_id in map(ChunkId, part.groups):
         yield group_id, ""
         group = decode(manifests.object(group_id), Group)
         yield ChunkId(group.layout), ""
-        names = (
-            t.name for t in decode(manifests.object(group.layout), GroupLayout).tensors for _ in range(t.chunk_count)
-        )
-        yield from zip(split_chunks(group.chunks), names, strict=True)
+        layout = decode(manifests.object(group.layout), GroupLayout)
+        yield from zip(split_chunks(group.chunks), chunk_names(group, layout), strict=True)

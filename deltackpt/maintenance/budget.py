@@ -45,7 +45,7 @@ def enough_to_fit(
     All of them when that is not enough either. Changes nothing.
     """
     occupied = occupied_bytes(repository.chunks)
-    collector = Collector(repository, what_if=gone)
+    collector = Collector(repository, what_if=gone, rebases=False)
     if occupied - collector.plan().freed_bytes <= limit:
         return 0
     chunks = _sorted_by_need(collector, candidates)
@@ -95,7 +95,7 @@ class _Walk:
             return
         self._walked.add(identity)
         part = decode(self.manifests.object(identity), Part)
-        yield from (identity, ChunkId(part.skeleton))
+        yield from (identity, *part.skeletons)
         for group in map(ChunkId, part.groups):
             if group not in self._walked:
                 self._walked.add(group)

@@ -2,7 +2,8 @@
 
 1. Survey the store from log and packs; mark from the refs. Garbage is every record that no mark needs.
 2. Plan: packs without live records are condemned; packs with enough dead bytes too, their live records copied. Inline
-   bytes of log records count as packs, once the epoch of the log that holds them is sealed.
+   bytes of log records count as packs, once the epoch of the log that holds them is sealed. Deltas that stand on
+   garbage are encoded anew where that pays.
 3. Publish the copies and *condemn* the old packs in one record. Publish *gone*. Unlink, and archive sealed epochs.
 
 Before each record is published the survey is brought forward over whatever others published meanwhile,
@@ -17,26 +18,31 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.layout import is_retired, pack_named
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import Piece, Position
 from deltackpt.chunkstore.pack import HEADER_SIZE, TARGET_PACK_BYTES, TRAILER_SIZE
 from deltackpt.chunkstore.pack_files import pack_path
-from deltackpt.chunkstore.record import check
+from deltackpt.chunkstore.pack_writer import Payload
+from deltackpt.chunkstore.record import RecordHead, check
 from deltackpt.chunkstore.reserve import keep_reserve, release_reserve
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.errors import LockedError, NotFoundError, StorageError
 from deltackpt.fs.disk import DiskFullError
 from deltackpt.fs.lock import is_held
 from deltackpt.history.repository import Repository
-from deltackpt.ids import CommitId, EpochId, PackId
+from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 from deltackpt.maintenance.abreast import publish_abreast
 from deltackpt.maintenance.archive import EPOCH_RECORDS, archive_sealed, seal
 from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.mark import Deleted, Marks, live_records
+from deltackpt.maintenance.rebase import rebase
+from deltackpt.maintenance.reencode import Reencoded, Reencoder
 from deltackpt.maintenance.survey import Place, Survey
 
 REPACK_DEAD_FRACTION = 0.10
@@ -45,19 +51,22 @@ SPARED_SECONDS = 3600.0
 LEAST_DEAD_INLINE = 64 << 10
 _MAX_RESTARTS = 10
 
+Progress = Callable[[int, int], None]
+
 
 @dataclass(frozen=True, slots=True)
 class GcPlan:
     """What a gc would do. ``freed_bytes`` is exact: bytes of files removed less bytes of packs written.
 
     ``seals`` says that the log's epoch ends, ``archived`` are epochs that have ended. ``condemned`` are packs, and with
-    them inline bytes of log records.
+    them inline bytes of log records; ``copied`` the live records in them, ``rebased`` deltas that leave a dead base.
     """
 
     seals: bool
     archived: tuple[EpochId, ...]
     condemned: tuple[PackId, ...]
     copied: tuple[Place, ...]
+    rebased: tuple[Reencoded, ...]
     orphans: tuple[PackId, ...]
     leftovers: tuple[str, ...]
     dropped: tuple[CommitId, ...]
@@ -76,11 +85,19 @@ class GcPlan:
 
 @dataclass(slots=True)
 class Collector:
-    """One gc of one store. With ``what_if`` it plans as though these were deleted already."""
+    """One gc of one store. With ``what_if`` it plans as though these were deleted already.
+
+    A pack is rewritten when ``min_dead`` of it is garbage; at most ``max_written`` bytes are written for that, most
+    profitable first. Planning with ``rebases`` encodes what may be worth it: the plan is exact, and takes as long.
+    ``progress`` hears (bytes written, bytes to be written).
+    """
 
     repository: Repository
     min_dead: float = REPACK_DEAD_FRACTION
+    max_written: int | None = None
     what_if: Collection[Deleted] = ()
+    rebases: bool = True
+    progress: Progress | None = None
     survey: Survey = field(init=False)
     marks: Marks = field(init=False)
 
@@ -90,11 +107,25 @@ class Collector:
 
     def plan(self) -> GcPlan:
         """Look at everything and decide; changes nothing."""
-        self._look()
-        live = self._live_by_pack()
+        self.look()
+        plan = self._plan(())
+        if self.rebases and self.min_dead < 1:
+            live = live_records(self.survey, self.marks.chunks)
+            rebased = rebase(self._reencoder(), live, self.max_written)
+            other = self._plan(rebased) if rebased else plan
+            kept = sum(size for size, _ in self.survey.packs.values()) - other.freed_bytes
+            if other.freed_bytes - plan.freed_bytes >= self.min_dead * kept:
+                return other
+        return plan
+
+    def _reencoder(self) -> Reencoder:
+        return Reencoder(self.survey, self.repository.reader, self.marks.chunks)
+
+    def _plan(self, rebased: Sequence[Reencoded]) -> GcPlan:
+        live = self._live_by_pack({member.id: new.head for new in rebased for member in new.head.members})
         seals = self._worth_sealing(live)
         ended = self._ended(seals)
-        condemned = [pack for pack in self.survey.packs if self._worth_condemning(pack, live.get(pack, []), ended)]
+        condemned = self._condemned(live, ended, packed_size(new.head for new in rebased))
         copied = [place for pack in condemned for place in live.get(pack, [])]
         orphans = self._orphans()
         leftovers = self._leftovers()
@@ -103,17 +134,19 @@ class Collector:
         removed += sum(self._file_size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
         removed += sum(self._file_size(path) for path in leftovers)
         dropped = tuple(sorted(set(self.survey.commits) - self.marks.commits))
+        written = [place.entry.head for place in _base_first(copied)] + [new.head for new in rebased]
         return GcPlan(
             seals,
             tuple(sorted(ended)),
             tuple(condemned),
             tuple(copied),
+            tuple(rebased),
             tuple(orphans),
             tuple(leftovers),
             dropped,
             self._purged(),
             removed,
-            packed_size(copied),
+            packed_size(written),
         )
 
     def execute(self, plan: GcPlan) -> GcPlan:
@@ -135,9 +168,12 @@ class Collector:
         self.repository.chunks.log.sweep()
         self._unlink([*plan.leftovers, *self._leftovers()])
         archive_sealed(self.repository)
+        # The index is a cache: one that cannot be compacted is none of gc's concern.
+        with contextlib.suppress(IndexDamagedError, StorageError):
+            self.repository.chunks.index.update().compact()
         return plan
 
-    def _look(self) -> Position:
+    def look(self) -> Position:
         """Bring survey and marks forward to the end of the log; returns how far that is."""
         while True:
             self.survey.advance()
@@ -157,9 +193,10 @@ class Collector:
         """Deleted commits and parts whose contents this gc passes over, for the first time."""
         return tuple(sorted(self.marks.passed_over - self.survey.purged, key=lambda piece: (piece[0], piece[1] or "")))
 
-    def _live_by_pack(self) -> dict[PackId, list[Place]]:
+    def _live_by_pack(self, instead: Mapping[ChunkId, RecordHead]) -> dict[PackId, list[Place]]:
+        """Records to be kept where they are or copied, when those of ``instead`` have taken over."""
         live: dict[PackId, list[Place]] = {}
-        for place in live_records(self.survey, self.marks.chunks).values():
+        for place in live_records(self.survey, self.marks.chunks, instead).values():
             live.setdefault(place.pack, []).append(place)
         return {pack: sorted(places, key=lambda place: place.entry.offset) for pack, places in live.items()}
 
@@ -169,7 +206,7 @@ class Collector:
             return self.min_dead < 1
         inline = [pack for pack in self.survey.packs if _stands_in(pack, self.survey.position.epoch)]
         size = sum(self.survey.packs[pack][0] for pack in inline)
-        dead = size - sum(packed_size(live.get(pack, [])) for pack in inline)
+        dead = size - sum(_size_of(live.get(pack, [])) for pack in inline)
         return dead >= max(LEAST_DEAD_INLINE, size * self.min_dead)
 
     def _ended(self, seals: bool) -> set[EpochId]:
@@ -177,13 +214,25 @@ class Collector:
         current = self.survey.position.epoch
         return {epoch for epoch in self.survey.inline_bytes if (seals or epoch != current) and self.min_dead < 1}
 
-    def _worth_condemning(self, pack: PackId, live: list[Place], ended: set[EpochId]) -> bool:
-        size, entries = self.survey.packs[pack]
+    def _condemned(self, live: Mapping[PackId, list[Place]], ended: set[EpochId], written: int) -> list[PackId]:
+        """Packs that go, in the order in which the log names them; what is copied out of them is written besides."""
+        going = {pack for pack in self.survey.packs if self._goes_anyway(pack, live.get(pack, []), ended)}
+        written += sum(_size_of(live.get(pack, [])) for pack in going)
+        rest = {pack: _size_of(live[pack]) for pack in live.keys() - going if self._worth_rewriting(pack, live[pack])}
+        for pack in sorted(rest, key=lambda pack: (rest[pack] / self.survey.packs[pack][0], pack)):
+            if self.max_written is None or written + rest[pack] <= self.max_written:
+                going.add(pack)
+                written += rest[pack]
+        return [pack for pack in self.survey.packs if pack in going]
+
+    def _goes_anyway(self, pack: PackId, live: list[Place], ended: set[EpochId]) -> bool:
         if (inline := inline_record(pack)) is not None:
             return inline.epoch in ended
-        if not live or pack in self.survey.condemned:
-            return True
-        return len(live) < len(entries) and packed_size(live) <= size * (1 - self.min_dead)
+        return not live or pack in self.survey.condemned
+
+    def _worth_rewriting(self, pack: PackId, live: list[Place]) -> bool:
+        size, entries = self.survey.packs[pack]
+        return inline_record(pack) is None and len(live) < len(entries) and _size_of(live) <= size * (1 - self.min_dead)
 
     def _claim_orphans(self, orphans: Sequence[PackId]) -> None:
         """A slow writer may have published one of them since the plan was made."""
@@ -196,12 +245,12 @@ class Collector:
 
     def _condemn(self, plan: GcPlan) -> None:
         with self._transaction() as transaction:
-            for place in self._base_first(plan.copied):
-                head, payload = check(memoryview(self._record(place)), f"pack {place.pack.short}")
-                transaction.put(head, [payload])
+            self._write(plan, transaction)
 
             def decide() -> Decision:
-                live = self._live_by_pack()
+                if not all(new.is_current(self.survey) for new in plan.rebased):
+                    raise StaleTransactionError("a delta that was to leave its base is kept in another way by now")
+                live = self._live_by_pack(transaction.superseded)
                 present = (pack for pack in plan.condemned if pack in self.survey.packs)
                 still = [p for p in present if all(self._is_copied(place, transaction) for place in live.get(p, []))]
                 if not still:
@@ -210,12 +259,31 @@ class Collector:
 
             self._publish(transaction, decide)
 
+    def _write(self, plan: GcPlan, transaction: Transaction) -> None:
+        written = 0
+
+        def put(head: RecordHead, payload: Payload) -> None:
+            nonlocal written
+            transaction.put(head, payload)
+            written += head.stored_length
+            if self.progress is not None:
+                self.progress(written, plan.written_bytes)
+
+        for place in _base_first(plan.copied):
+            head, payload = check(memoryview(self._record(place)), f"pack {place.pack.short}")
+            put(head, [payload])
+        reencoder = self._reencoder()
+        for new in plan.rebased:
+            put(new.head, reencoder.payload(new))
+            for member in new.head.members:
+                transaction.supersede(member.id)
+
     def _declare_gone(self) -> None:
         with self._transaction() as transaction:
             self._publish(transaction, self._gone)
 
     def _gone(self) -> Decision:
-        live = self._live_by_pack()
+        live = self._live_by_pack({})
         gone = {pack for pack in self.survey.condemned if pack not in live}
         dropped = set(self.survey.commits) - self.marks.commits
         return Decision(
@@ -232,10 +300,7 @@ class Collector:
 
     def _publish(self, transaction: Transaction, decide: Callable[[], Decision]) -> None:
         """Publish what ``decide`` makes of the survey, under the very number that follows it."""
-        publish_abreast(transaction, self._look, decide)
-
-    def _base_first(self, places: Iterable[Place]) -> list[Place]:
-        return sorted(places, key=lambda place: place.entry.head.rank)
+        publish_abreast(transaction, self.look, decide)
 
     def _record(self, place: Place) -> bytes:
         chunks = self.repository.chunks
@@ -303,11 +368,18 @@ def _stands_in(pack: PackId, epoch: EpochId) -> bool:
     return inline is not None and inline.epoch == epoch
 
 
-def packed_size(places: Iterable[Place]) -> int:
+def _base_first(places: Iterable[Place]) -> list[Place]:
+    return sorted(places, key=lambda place: place.entry.head.rank)
+
+
+def _size_of(places: Iterable[Place]) -> int:
+    return packed_size(place.entry.head for place in places)
+
+
+def packed_size(heads: Iterable[RecordHead]) -> int:
     """Bytes of the packs that a writer makes of these records."""
     total, current = 0, 0
-    for place in places:
-        head = place.entry.head
+    for head in heads:
         if not current:
             current = HEADER_SIZE
             total += HEADER_SIZE + TRAILER_SIZE
@@ -318,28 +390,36 @@ def packed_size(places: Iterable[Place]) -> int:
     return total
 
 
-def collect(repository: Repository, *, dry_run: bool = False, min_dead: float = REPACK_DEAD_FRACTION) -> GcPlan:
+def collect(
+    repository: Repository,
+    *,
+    dry_run: bool = False,
+    min_dead: float = REPACK_DEAD_FRACTION,
+    max_written: int | None = None,
+    progress: Progress | None = None,
+) -> GcPlan:
     """Plan a gc, and carry it out unless ``dry_run``.
 
     A full disk gives up its reserve; when that has no room for copies either, only what needs none is deleted.
     """
     disk, layout, reserve = repository.chunks.disk, repository.chunks.layout, repository.chunks.facts.reserve_bytes
+    collector = partial(Collector, repository, max_written=max_written, progress=progress)
     try:
-        return _collect(repository, dry_run, min_dead)
+        return _collect(partial(collector, min_dead), dry_run)
     except DiskFullError:
         if dry_run or not release_reserve(disk, layout):
             raise
         with contextlib.suppress(DiskFullError):
-            return _collect(repository, dry_run, min_dead)
-        return _collect(repository, dry_run, min_dead=1.0)
+            return _collect(partial(collector, min_dead), dry_run)
+        return _collect(partial(collector, 1.0), dry_run)
     finally:
         if not dry_run:
             keep_reserve(disk, layout, reserve)
 
 
-def _collect(repository: Repository, dry_run: bool, min_dead: float) -> GcPlan:
+def _collect(make: Callable[[], Collector], dry_run: bool) -> GcPlan:
     for _ in range(_MAX_RESTARTS):
-        collector = Collector(repository, min_dead)
+        collector = make()
         plan = collector.plan()
         if dry_run or plan.empty:
             return plan

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
 
+from deltackpt.chunkstore.record import RecordHead
 from deltackpt.history.manifest import Manifests
 from deltackpt.history.objects import CommitObject, Group, Part, decode, split_chunks
 from deltackpt.ids import ChunkId, CommitId
@@ -19,6 +20,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 class _ManifestLostError(Exception):
     """What a commit holds cannot be told, so neither can what is garbage."""
+
+
+_NOTHING: Mapping[ChunkId, RecordHead] = {}
 
 
 @dataclass(slots=True)
@@ -78,7 +82,7 @@ class Marks:
         part = self._object(identity, Part)
         for group in map(ChunkId, part.groups):
             self._mark_group(group)
-        self.chunks.update((ChunkId(part.skeleton), identity))
+        self.chunks.update((*part.skeletons, identity))
         # Last: it says that everything below is marked, too.
         self._walked.add(identity)
 
@@ -114,15 +118,25 @@ def _reachable(survey: Survey) -> Iterator[tuple[CommitId, CommitObject]]:
         pending.extend(CommitId(parent) for parent in found.parents if CommitId(parent) in survey.commits)
 
 
-def live_records(survey: Survey, chunks: Iterable[ChunkId]) -> dict[int, Place]:
+def live_records(
+    survey: Survey, chunks: Iterable[ChunkId], instead: Mapping[ChunkId, RecordHead] = _NOTHING
+) -> dict[int, Place]:
     """The records that decoding ``chunks`` takes, bases of whole records included, by the identity of their entry.
 
     What is declared lost is passed over; what stands on it lives on, as it may be readable again.
+    ``instead`` are heads of records that will take over; they have no place yet.
     """
     live: dict[int, Place] = {}
+    seen: set[ChunkId] = set()
     pending = list(chunks)
     while pending:
         chunk = pending.pop()
+        if chunk in seen:
+            continue
+        seen.add(chunk)
+        if chunk in instead:
+            pending.extend(instead[chunk].bases)
+            continue
         place = survey.in_use.get(chunk)
         if place is None and chunk in survey.lost:
             continue

@@ -178,7 +178,7 @@ def _add_disk(repository: Repository, found: Stats) -> None:
     found.records = chunks.log.length()
     found.disk_bytes = sum(row.size for row in packs.values()) + chunks.log.size()
     try:
-        found.garbage_bytes = Collector(repository).plan().freed_bytes
+        found.garbage_bytes = Collector(repository, rebases=False).plan().freed_bytes
     except (CorruptError, NotFoundError):
         found.garbage_bytes = None
 

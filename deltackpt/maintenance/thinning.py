@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import Manifests
-from deltackpt.history.objects import Form, Part, PartEntry, decode
+from deltackpt.history.objects import Part, PartEntry, decode
 from deltackpt.history.roles import is_optimizer
 from deltackpt.skeleton.leaves import TensorLeaf, leaves
 from deltackpt.skeleton.read import read_skeleton
@@ -30,8 +30,6 @@ class Thinning:
     def _holders(self, entry: PartEntry) -> frozenset[str]:
         """The parts whose tables hold the tensors that stand in a part."""
         part = decode(self.manifests.object(entry.id), Part)
-        if part.form == Form.FILE:
-            return frozenset({entry.name})
         key = (part.skeleton, entry.name)
         if key not in self._known:
             found = leaves(read_skeleton(self.manifests.object(part.skeleton), entry.name))

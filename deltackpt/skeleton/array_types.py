@@ -55,6 +55,9 @@ class PlainForm:
 _NUMBER = re.compile(r"[<>|]([biufc])(\d{1,2})")
 _TIME = re.compile(r"[<>][mM]8(\[\d{0,9}[A-Za-zμ]{1,3}\])?")
 _TEXT = re.compile(r"[<>|]([SUV])(\d{1,9})")
+_ML_NAMES = frozenset(
+    {"bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"}
+)
 _KINDS = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
 
 
@@ -112,6 +115,16 @@ def _ml_form(name: str, itemsize: int) -> PlainForm | None:
     if dtype is not None and dtype.itemsize == itemsize and "int" not in name:
         return PlainForm(dtype)
     return PlainForm(dtype_named("uint8"), None if itemsize == 1 else itemsize) if name.isidentifier() else None
+
+
+def name_of(dtype: DType) -> str | None:
+    """What arrays of a table's type are called; None where NumPy and ml_dtypes have no such type."""
+    if dtype.name in _ML_NAMES:
+        return dtype.name
+    kind = next((kind for kind, word in _KINDS.items() if word == dtype.name.rstrip("0123456789")), None)
+    name = f"{'<' if dtype.itemsize > 1 else '|'}{kind}{dtype.itemsize}"
+    form = plain_form(name, dtype.itemsize) if kind is not None else None
+    return name if form is not None and form.dtype == dtype else None
 
 
 def units_of(dtype: NumpyType) -> int:

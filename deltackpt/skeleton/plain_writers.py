@@ -11,7 +11,7 @@ from deltackpt.skeleton.registry import Registered
 from deltackpt.skeleton.tags import FACTORIES, LARGE_VALUE, Tag
 from deltackpt.skeleton.walk import Walk, Writer
 
-_INT64 = range(-(1 << 63), 1 << 64)
+INT64 = range(-(1 << 63), 1 << 64)
 
 
 def _itself(walk: Walk, value: object, path: str) -> None:
@@ -34,7 +34,7 @@ def _text(walk: Walk, value: str, path: str) -> None:
 
 
 def _integer(walk: Walk, value: int, path: str) -> None:
-    if value in _INT64:
+    if value in INT64:
         walk.atoms += (int(Tag.INT), value)
     else:
         size = value.bit_length() // 8 + 1
@@ -69,7 +69,7 @@ def _slice(walk: Walk, value: slice, path: str) -> None:
 
 def _sequence(tag: Tag, tag_of_ints: Tag) -> Writer:
     def write(walk: Walk, value: Any, path: str) -> None:
-        if value and set(map(type, value)) == {int} and min(value) in _INT64 and max(value) in _INT64:
+        if value and set(map(type, value)) == {int} and min(value) in INT64 and max(value) in INT64:
             walk.atoms += (int(tag_of_ints), len(value), *value)
             return
         walk.enter(value, path)

@@ -24,10 +24,10 @@ class Live(Protocol):
 class StridedSource:
     """A source over a live tensor, of which any range or box can be read from any thread."""
 
-    __slots__ = ("_live", "_looked", "_memory", "dtype", "shape")
+    __slots__ = ("_looked", "_memory", "dtype", "live", "shape")
 
     def __init__(self, live: Live, view: View) -> None:
-        self._live = live
+        self.live = live
         self._looked = False
         self._memory: memoryview | None = None
         self.dtype = view.dtype
@@ -36,13 +36,13 @@ class StridedSource:
     def read(self, start: int, stop: int) -> memoryview:
         if not self._looked:
             # Threads that come here at once find the same.
-            self._memory = self._live.own_memory()
+            self._memory = self.live.own_memory()
             self._looked = True
         return self._copied(start, stop) if self._memory is None else self._memory[start:stop]
 
     def box(self, box: Box) -> memoryview:
         """The plain bytes of the elements in ``box``, in C order."""
-        return self._live.box(box)
+        return self.live.box(box)
 
     def release(self) -> None:
         """Nothing to drop: the memory is the tensor's own, or every read made its own copy."""
@@ -50,6 +50,6 @@ class StridedSource:
     def _copied(self, start: int, stop: int) -> memoryview:
         size = self.dtype.itemsize
         first, last = start // size, min(-(-stop // size), prod(self.shape))
-        pieces = [self._live.box(box) for box in in_c_order(self.shape, first, last)]
+        pieces = [self.live.box(box) for box in in_c_order(self.shape, first, last)]
         plain = pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
         return plain[start - first * size : stop - first * size]

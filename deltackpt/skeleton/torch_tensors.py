@@ -54,15 +54,27 @@ class LiveTensor:
         return buffer_of(tensor).toreadonly()
 
     def box(self, box: Box) -> memoryview:
-        piece = self._compact()[box.slices].resolve_conj().resolve_neg()
-        bits = _BITS.get(piece.itemsize)
-        if bits is not None:
-            piece = piece.view(bits)
-        return buffer_of(piece.cpu().contiguous()).toreadonly()
+        return buffer_of(_bits_of(self._compact()[box.slices]).cpu().contiguous()).toreadonly()
+
+    def bits(self) -> torch.Tensor:
+        """Live, on its device: integers that are the plain bytes in C order, for whoever copies them himself."""
+        return _bits_of(self._compact())
 
     def _compact(self) -> torch.Tensor:
         tensor = self.tensor.detach()
         return tensor if tensor.shape == self.shape else tensor[Box.whole(self.shape).slices]
+
+
+def _bits_of(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.resolve_conj().resolve_neg()
+    bits = _BITS.get(tensor.itemsize)
+    return tensor if bits is None else tensor.view(bits)
+
+
+def plain_bytes(tensor: torch.Tensor) -> memoryview:
+    """The C-order bytes of a whole tensor: its own memory, or a copy of it."""
+    shape = tuple(tensor.shape)
+    return LiveTensor(tensor, shape).box(Box.whole(shape))
 
 
 def _open(tensor: torch.Tensor, view: View) -> StridedSource:

@@ -111,6 +111,10 @@ DTYPES: dict[str, DType] = {
 }
 
 
+BYTES = DType("bytes", 1, Element.INT8, None)
+"""Bytes of a file that are no tensor. They stand in the tensor table, in one dimension."""
+
+
 def _block(name: str, values: int, nbytes: int) -> DType:
     # Pairs of bytes compress best: scales are float16 and stand at even places. Figures in docs/design/recipes.md.
     return DType(f"gguf.{name}", nbytes, Element.INT8 if nbytes % 2 else Element.INT16, None, values)
@@ -152,9 +156,9 @@ BLOCKS: dict[str, DType] = {
 
 def dtype_named(name: str) -> DType:
     """The tables' entry for ``name``; UnsupportedError when a newer release wrote a name we do not know."""
-    found = DTYPES.get(name) or BLOCKS.get(name)
+    found = DTYPES.get(name) or BLOCKS.get(name) or (BYTES if name == BYTES.name else None)
     if found is None:
-        raise UnsupportedError(f"unknown element type {name!r}; known are {', '.join((*DTYPES, *BLOCKS))}")
+        raise UnsupportedError(f"unknown element type {name!r}; known are {', '.join((*DTYPES, *BLOCKS, BYTES.name))}")
     return found
 
 

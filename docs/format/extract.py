@@ -193,14 +193,14 @@ class Store:
         for _, part, *_ in commit[7]:
             for group in map(unpack, map(self.chunk, unpack(self.chunk(part))[3])):
                 ids = [group[2][i : i + 32] for i in range(0, len(group[2]), 32)]
-                inline = list(group[3])
+                inline, lengths = list(group[3]), list(group[5])
                 for name, dtype, shape, period, piece in unpack(self.chunk(group[1]))[1]:
                     nbytes = ITEMSIZE.get(dtype, 1) * int(np.prod(shape, dtype=object))
-                    rows, rest = divmod(nbytes, period) if period else (0, 0)
-                    count = rows * -(-period // piece) + -(-rest // piece) if piece else 0
-                    mine, ids = ids[:count], ids[count:]
-                    plain = [inline.pop(0)] if not piece else []
-                    yield name, dtype, shape, nbytes, plain, mine
+                    rows, rest = divmod(nbytes, period or 1)
+                    own = len(lengths.pop(0)) if piece and not period else 0  # chunks have lengths of their own
+                    count = rows * -(-period // piece) + -(-rest // piece) if period else own
+                    yield name, dtype, shape, nbytes, [] if piece else [inline.pop(0)], ids[:count]
+                    ids = ids[count:]
 
 
 def extract(store: Store, commit: list, target: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_committed_file_comes_back_byte_for_byte(store: Store, tmp_path: Path,
         path = tmp_path / f"{state['step']}.safetensors"
         save_file(untied(state), path, metadata={"step": str(state["step"]), "made by": "the official library"})
         digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
-        store.commit_file(path, step=state["step"])
+        store.commit_path(path, step=state["step"])
     for state, digest in zip(trained, digests, strict=True):
         out = tmp_path / f"again-{state['step']}.safetensors"
         size = store.checkout(f"step:{state['step']}", out)
@@ -48,16 +48,16 @@ def test_a_committed_file_comes_back_byte_for_byte(store: Store, tmp_path: Path,
 
 def test_a_committed_file_loads_as_a_dict_of_tensors(store: Store, tmp_path: Path, trained: list[Any]) -> None:
     save_file(untied(trained[0]), tmp_path / "m.safetensors")
-    store.commit_file(tmp_path / "m.safetensors", step=1)
+    store.commit_path(tmp_path / "m.safetensors", step=1)
     assert_same(store.load("main"), load_file(tmp_path / "m.safetensors"))
 
 
 def test_a_file_has_no_parts(store: Store, tmp_path: Path, trained: list[Any]) -> None:
     save_file(untied(trained[0]), tmp_path / "m.safetensors")
-    commit = store.commit_file(tmp_path / "m.safetensors")
+    commit = store.commit_path(tmp_path / "m.safetensors")
     with pytest.raises(NotFoundError) as caught:
         store.checkout("main", tmp_path / "out", part="model")
-    expected = f"commit {commit.id.short} was made from a file and has no parts; leave out part 'model'"
+    expected = f"commit {commit.description} has no part 'model'; it has ''"
     assert str(caught.value) == expected
 
 
@@ -259,7 +259,7 @@ def test_types_that_the_format_lacks_go_out_as_their_bytes(
         "m/int": {"dtype": "int4", "shape": [6]},
     }
     assert "tensor 'm/wide' and 3 more: safetensors has no such name or type" in caplog.text
-    store.commit_file(tmp_path / "out.safetensors", branch="again")
+    store.commit_path(tmp_path / "out.safetensors", branch="again")
     store.checkout("again", tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "out.safetensors").read_bytes()
 
@@ -271,7 +271,7 @@ def test_names_that_a_file_must_not_hold_are_encoded(store: Store, tmp_path: Pat
     found = {told.get("tensors", {}).get(name, {}).get("name", name): tensor for name, tensor in tensors.items()}
     assert {name: tensor[0].item() for name, tensor in found.items()} == {n: float(i) for i, n in enumerate(names)}
     assert set(tensors) >= {"plain", "a%00b", "%2Fetc%2Fpasswd", "%2E%2E"}
-    store.commit_file(tmp_path / "out.safetensors", branch="again")
+    store.commit_path(tmp_path / "out.safetensors", branch="again")
 
 
 def test_large_values_go_with_a_whole_state_alone(store: Store, tmp_path: Path) -> None:

@@ -78,10 +78,10 @@ def test_an_error_is_one_line_and_a_code(
 def test_damaged_files_and_unknown_kinds_have_codes_of_their_own(cli: Cli, history: Store, tmp_path: Path) -> None:
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
-    assert cli("--store", history.path, "commit", cut).code == 6
+    assert cli("--store", history.path, "commit", "--strict", cut).code == 6
     model = tmp_path / "model.gguf"
     model.write_bytes(b"GGUF" + bytes(100))
-    assert cli("--store", history.path, "commit", model).code == 7
+    assert cli("--store", history.path, "commit", "--strict", model).code == 7
     config = tmp_path / "config.json"
     config.write_text("{lr: 1}")
     assert cli("--store", history.path, "commit", model, "--config", config).code == 6

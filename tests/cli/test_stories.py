@@ -161,7 +161,7 @@ def test_completion_knows_commands_and_refs(tmp_path: Path, history: Store) -> N
     assert complete("deltackpt commit f --branch m") == ["main"]
     assert complete("deltackpt checkout dev --part m") == ["model"]
     assert complete("deltackpt help st") == ["stats"]
-    assert complete("deltackpt help r") == ["refs"]
+    assert complete("deltackpt help ref") == ["refs"]
     assert complete(f"deltackpt show {history.path}#t") == [f"{history.path}#try"]
     assert complete("deltackpt show nowhere#t") == []
     assert complete(f"deltackpt checkout {history.path}#main --part m") == ["model"]

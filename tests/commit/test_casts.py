@@ -123,7 +123,7 @@ def test_a_file_with_both(store: Store, tmp_path: Path) -> None:
     state = mixed()
     tensors = {**state["model"], **{f"master.{k}": v["master"] for k, v in state["optimizer"]["state"].items()}}
     save_file(tensors, tmp_path / "both.safetensors")
-    store.commit_file(tmp_path / "both.safetensors")
+    store.commit_path(tmp_path / "both.safetensors")
     assert "cast" in recipes(store, "")
     store.checkout("main", tmp_path / "back.safetensors")
     assert (tmp_path / "back.safetensors").read_bytes() == (tmp_path / "both.safetensors").read_bytes()
@@ -134,7 +134,8 @@ def test_another_writer_was_first_with_the_wide_values(store: Store, monkeypatch
     old = {"optimizer": {"w": torch.randn(700, 400) * 0.02}}
     wide = {"optimizer": {"w": old["optimizer"]["w"] * (1 + 1e-4)}}
     store.commit(old, step=1, branch="theirs")
-    state = {"model": {"w": wide["optimizer"]["w"].bfloat16()}, **wide}
+    # Under a name that has no base anywhere, so that theirs is of a higher rank than ours.
+    state = {"model": {"w": wide["optimizer"]["w"].bfloat16()}, "optimizer": {"master": wide["optimizer"]["w"]}}
     publish, attempts = Transaction.publish, []
 
     def overtaken(self: Transaction, decide: Any) -> Any:

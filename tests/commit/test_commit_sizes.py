@@ -51,7 +51,7 @@ def test_a_live_state_and_a_file_share_their_weights(store: Store, tmp_path: Pat
     save_file(weights, tmp_path / "w.safetensors")
 
     def from_file() -> int:
-        return store.commit_file(tmp_path / "w.safetensors", branch="file").stored_bytes
+        return store.commit_path(tmp_path / "w.safetensors", branch="file").stored_bytes
 
     def from_memory() -> int:
         return store.commit({"model": weights, "step": 1}, branch="live").stored_bytes

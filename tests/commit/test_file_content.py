@@ -14,7 +14,9 @@ from readings import LEGACY
 from safetensors.torch import save_file
 
 from deltackpt import FormatError, Store
-from deltackpt.commit.content import SHORT_LITERAL_BYTES, Content, file_content
+from deltackpt.content.content import Content
+from deltackpt.content.file import file_content
+from deltackpt.content.shelved import SHORT_LITERAL_BYTES
 from deltackpt.errors import UnsupportedError
 
 
@@ -51,7 +53,7 @@ def test_a_run_of_files_comes_back_byte_for_byte(
     files = []
     for state in trained:
         write(state, path := tmp_path / f"ckpt-{state['step']}.bin")
-        store.commit_file(path, step=state["step"])
+        store.commit_path(path, step=state["step"])
         files.append(path)
     for state, path in zip(trained, files, strict=True):
         store.checkout(f"step:{state['step']}", out := tmp_path / "out", force=True)
@@ -67,7 +69,7 @@ def test_tensors_are_stored_once_whatever_they_come_in(
     untied = {name: tensor.clone() for name, tensor in trained[0]["model"].items()}
     save_file(untied, tmp_path / "c.safetensors")
     for name in ("a.pt", "b.pt", "c.safetensors"):
-        assert store.commit_file(tmp_path / name).stored_bytes < 0.02 * first.stored_bytes
+        assert store.commit_path(tmp_path / name).stored_bytes < 0.02 * first.stored_bytes
 
 
 def test_the_second_file_of_a_run_costs_what_its_live_state_costs(
@@ -76,12 +78,12 @@ def test_the_second_file_of_a_run_costs_what_its_live_state_costs(
     with Store.init(tmp_path / "files") as files:
         for state in trained[:2]:
             pytorch(state, path := tmp_path / "ckpt.pt")
-            live, file = store.commit(state).stored_bytes, files.commit_file(path).stored_bytes
+            live, file = store.commit(state).stored_bytes, files.commit_path(path).stored_bytes
     assert file < 1.05 * live
 
 
-def content(path: Path, **options: bool) -> Content:
-    with file_content(str(path), **options) as found:
+def content(path: Path) -> Content:
+    with file_content(str(path)) as found:
         return found
 
 
@@ -95,23 +97,29 @@ def damaged(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_with_a_wrong_checksum_is_refused(store: Store, damaged: Path) -> None:
+def test_a_file_with_a_wrong_checksum_is_refused_when_asked(store: Store, damaged: Path) -> None:
     with pytest.raises(FormatError, match="the bytes of 'w/data/0' at byte "):
-        store.commit_file(damaged)
+        store.commit_path(damaged, strict=True)
 
 
-def test_a_damaged_file_is_kept_when_asked(damaged: Path) -> None:
-    kept = content(damaged, keep_damaged=True)
-    assert "the bytes of 'w/data/0' at byte " in str(kept.warning)
+def test_a_damaged_file_is_kept_with_a_warning(
+    store: Store, damaged: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = content(damaged)
+    assert "the bytes of 'w/data/0' at byte " in str(kept.warnings[0])
     assert [tensor.name for tensor in kept.parts[0].tensors] == ["w"]
+    store.commit(damaged)
+    assert "the bytes of 'w/data/0' at byte " in caplog.text
+    store.checkout("main", tmp_path / "out")
+    assert digest(tmp_path / "out") == digest(damaged)
 
 
-def test_a_file_of_no_known_kind_is_refused_or_kept_as_bytes(store: Store, tmp_path: Path) -> None:
+def test_a_file_of_no_known_kind_is_bytes(store: Store, tmp_path: Path) -> None:
     (path := tmp_path / "notes.json").write_bytes(b"{" + bytes(SHORT_LITERAL_BYTES))
     with pytest.raises(UnsupportedError, match="this is JSON text"):
-        store.commit_file(path)
-    kept = content(path, keep_damaged=True)
-    assert isinstance(kept.warning, UnsupportedError)
+        store.commit_path(path, strict=True)
+    kept = content(path)
+    assert isinstance(kept.warnings[0], UnsupportedError)
     assert [(t.name, t.source.dtype.name, t.source.shape) for t in kept.parts[0].tensors] == [
-        ("(bytes 0)", "uint8", (SHORT_LITERAL_BYTES + 1,))
+        ("(bytes 0)", "bytes", (SHORT_LITERAL_BYTES + 1,))
     ]

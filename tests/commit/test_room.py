@@ -82,4 +82,4 @@ def test_files_are_asked_too(store: Store, tmp_path: Path) -> None:
 
     save_file({"w": NOISE, "b": NOISE[:100]}, tmp_path / "model.safetensors")
     with pytest.raises(NoRoomError):
-        opened(store.path, Free(1000)).commit_file(tmp_path / "model.safetensors")
+        opened(store.path, Free(1000)).commit_path(tmp_path / "model.safetensors")

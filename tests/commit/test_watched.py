@@ -14,6 +14,6 @@ def test_progress_of_a_file_counts_every_byte_of_its_tensors(store: Store, tmp_p
     path = tmp_path / "m.safetensors"
     save_file({"large": np.zeros(3_000_000, np.float32), "small": np.ones(500), "inline": np.ones(2)}, path)
     heard: list[int] = []
-    store.commit_file(path, progress=heard.append)
+    store.commit_path(path, progress=heard.append)
     assert sum(heard) == store.resolve("main").logical_bytes == 12_000_000 + 4000 + 16
     assert len(heard) > 2

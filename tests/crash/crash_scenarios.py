@@ -17,8 +17,10 @@ from deltackpt.chunkstore.layout import Layout
 from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.fs.disk import Disk
+from deltackpt.history.deletion import delete
 from deltackpt.history.repository import Repository
 from deltackpt.maintenance import archive, gc
+from deltackpt.maintenance.repack import reversal
 
 ONE_THREAD = Options(threads=1, cache_bytes=1 << 20)
 AN_HOUR_AGO = 3601.0
@@ -63,8 +65,16 @@ class Life:
         self.store.delete_branch(name)
         self._heard()
 
+    def delete(self, *refs: str) -> None:
+        delete(self.store._repository, [self.store.resolve(ref) for ref in refs])
+        self._heard()
+
     def gc(self) -> None:
         assert self.store.gc().freed_bytes >= 0
+        self._heard()
+
+    def repack(self) -> None:
+        assert self.store.repack().records > 0
         self._heard()
 
     def _heard(self, new: dict[str, State] | None = None) -> None:
@@ -146,6 +156,22 @@ def _gc_that_copies(life: Life) -> None:
     life.commit({"kept": kept, "lost": noise(6, 38_000)})
 
 
+def _gc_that_rebases(life: Life) -> None:
+    for step in range(3):
+        # What a step adds is nearly half of what the whole takes.
+        life.commit({"w": noise(1, 34_000) + step * (noise(2, 34_000) % 8)}, step=step)
+    life.delete("step:0", "step:1")
+    life.gc()
+    life.commit({"w": noise(1, 34_000) + 3 * (noise(2, 34_000) % 8)}, step=3)
+
+
+def _repack(life: Life) -> None:
+    for step in range(3):
+        life.commit({"w": noise(1, 34_000) + step * (noise(2, 34_000) % 8)}, step=step)
+    life.repack()
+    life.commit({"w": noise(1, 34_000) + 3 * (noise(2, 34_000) % 8)}, step=3)
+
+
 def _gc_that_archives(life: Life) -> None:
     for step in range(3):
         life.commit(small(step), step=step)
@@ -171,6 +197,8 @@ SCENARIOS: dict[str, Callable[[Life], None]] = {
     "tags": _tags,
     "gc of a branch": _gc_of_a_branch,
     "gc that copies": _gc_that_copies,
+    "gc that rebases": _gc_that_rebases,
+    "repack": _repack,
     "gc that archives": _gc_that_archives,
     "archive without gc": _archive_without_gc,
 }
@@ -180,9 +208,10 @@ SCENARIOS: dict[str, Callable[[Life], None]] = {
 def small_files() -> Iterator[None]:
     """Within the block, packs begin at 8 KB and close at 40 KB, so that small states take the way of large ones.
 
-    The log's epochs are a few records long.
+    The log's epochs are a few records long, and every chain is dear enough to be repacked.
     """
     saved = Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__
+    favoured, reversal.FAVOURED_BUDGET = reversal.FAVOURED_BUDGET, 0.0
     epochs = gc.EPOCH_RECORDS, archive.EPOCH_RECORDS_WITHOUT_GC
     Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__ = (8_000,), (40_000,)
     gc.EPOCH_RECORDS, archive.EPOCH_RECORDS_WITHOUT_GC = 4, 6
@@ -191,6 +220,7 @@ def small_files() -> Iterator[None]:
     finally:
         Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__ = saved
         gc.EPOCH_RECORDS, archive.EPOCH_RECORDS_WITHOUT_GC = epochs
+        reversal.FAVOURED_BUDGET = favoured
 
 
 def recorded(scenario: str, root: str, disk: type[RecordingDisk] = RecordingDisk) -> RecordingDisk:

@@ -62,6 +62,8 @@ LEAST = {
     "tags": 380,
     "gc of a branch": 1_100,
     "gc that copies": 10_000,
+    "gc that rebases": 40_000,
+    "repack": 50_000,
     "gc that archives": 15_000,
     "archive without gc": 18_000,
 }

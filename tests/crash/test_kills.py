@@ -27,7 +27,7 @@ NURSERY = """
 import itertools, os, signal, sys
 sys.path[:0] = sys.argv[1:3]
 import numpy as np
-import deltackpt.commit.commit, deltackpt.commit.content, deltackpt.maintenance.gc
+import deltackpt.commit.commit, deltackpt.content.state, deltackpt.maintenance.gc
 from crash_scenarios import large, noise, opened, small, small_files
 from deltackpt.fs.disk import Disk
 

@@ -30,6 +30,6 @@ def contents(path: Path) -> dict[str, tuple[TensorSpan, bytes]]:
 
 def check_round_trip(store: Store, path: Path) -> None:
     """Committed and checked out, the file is the same."""
-    store.commit_file(path)
+    store.commit_path(path)
     store.checkout("main", out := path.with_name(f"{path.name}.again"))
     assert out.read_bytes() == path.read_bytes()

@@ -98,7 +98,7 @@ def test_a_file_comes_back_and_its_blocks_are_read_as_bytes(tmp_path: Path, stor
 
 
 def test_the_kind_of_file_is_kept(tmp_path: Path, store: Store) -> None:
-    store.commit_file(written(tmp_path / "m.gguf"))
+    store.commit_path(written(tmp_path / "m.gguf"))
     assert {row.dtype.name for row in store.inventory("main")} >= {"gguf.q8_0", "bfloat16", "int64"}
 
 
@@ -110,7 +110,7 @@ def test_a_quantised_step_is_a_small_delta(tmp_path: Path, store: Store) -> None
         moved = weights + step * 1e-4 * rng.standard_normal(weights.shape).astype(np.float32)
         writer.add_tensor("w", quantize(moved, GGMLQuantizationType.Q4_0), raw_dtype=GGMLQuantizationType.Q4_0)
         finish(writer)
-        store.commit_file(path, step=step)
+        store.commit_path(path, step=step)
     (row,) = store.inventory("main")
     assert row.recipes == {"delta": 1}
     assert row.stored_bytes < 0.1 * row.plain_bytes

@@ -151,8 +151,15 @@ def test_a_slice_brings_all_that_it_was_cut_from(options: dict[str, Any]) -> Non
 def test_the_parameters_of_a_flat_buffer_are_found_one_by_one(options: dict[str, Any]) -> None:
     flat = filled(20)
     views = {"a": flat[:8].view(2, 4), "b": flat[8:9], "c": flat[9:].view(11)}
-    raw = saved({"flat": flat, **views}, **options)
+    raw = saved(views, **options)
     assert by_name(raw, sound(raw)) == {name: plain(view) for name, view in views.items()}
+
+
+@both_containers
+def test_a_flat_buffer_takes_its_parameters_in(options: dict[str, Any]) -> None:
+    flat = filled(20)
+    raw = saved({"a": flat[:8].view(2, 4), "flat": flat}, **options)
+    assert by_name(raw, sound(raw)) == {"flat": plain(flat)}
 
 
 @both_containers

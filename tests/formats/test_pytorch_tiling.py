@@ -45,28 +45,35 @@ def test_the_first_of_several_wholes_names_it() -> None:
     assert named(flat("a", 0, 24), view("b", (4, 6), (6, 1))) == [("a", (24,))]
 
 
-def test_parts_that_make_up_the_storage_come_before_the_whole() -> None:
-    assert named(flat("all", 0, 24), flat("b", 10, 24), flat("a", 0, 10)) == [("a", (10,)), ("b", (14,))]
+def test_a_whole_takes_its_parts_in() -> None:
+    assert named(flat("b", 10, 24), flat("all", 0, 24), flat("a", 0, 10)) == [("all", (24,))]
 
 
-def test_parts_that_do_not_make_it_up_yield_to_the_whole() -> None:
-    assert named(flat("a", 0, 10), flat("all", 0, 24), flat("b", 11, 24)) == [("all", (24,))]
-
-
-def test_the_longest_parts_that_fit_together_are_taken() -> None:
+def test_parts_without_a_whole_are_spans_of_their_own() -> None:
     rows = [flat(f"r{i}", 6 * i, 6 * i + 6) for i in range(4)]
+    assert named(*rows) == [(f"r{i}", (6,)) for i in range(4)]
     assert named(*rows, flat("top", 0, 12)) == [("top", (12,)), ("r2", (6,)), ("r3", (6,))]
-    assert named(*rows, flat("odd", 0, 13)) == [(f"r{i}", (6,)) for i in range(4)]
+
+
+def test_what_overlaps_without_an_owner_is_flat() -> None:
+    rows = [flat(f"r{i}", 6 * i, 6 * i + 6) for i in range(4)]
+    assert named(*rows, flat("odd", 0, 13)) == [("r0@0", (18,)), ("r3", (6,))]
+    assert named(flat("b", 2, 14), flat("a", 10, 20)) == [("b", (24,))]
 
 
 def test_gaps_are_filled_under_the_first_name() -> None:
-    assert named(flat("b", 10, 12), flat("a", 2, 4), flat("c", 11, 20)) == [
+    assert named(flat("b", 10, 12), flat("a", 2, 4)) == [
         ("b@0", (2,)),
         ("a", (2,)),
         ("b@16", (6,)),
         ("b", (2,)),
         ("b@48", (12,)),
     ]
+
+
+def test_what_is_flat_takes_in_the_gaps_beside_it() -> None:
+    assert named(flat("b", 10, 12), flat("a", 2, 4), flat("c", 11, 20)) == [("b@0", (2,)), ("a", (2,)), ("b@16", (20,))]
+    assert named(flat("b", 2, 6), flat("c", 3, 9), flat("a", 12, 18)) == [("b@0", (12,)), ("a", (6,)), ("b@72", (6,))]
 
 
 def test_a_view_with_holes_leaves_the_storage_whole() -> None:
@@ -128,10 +135,14 @@ def views(draw: st.DrawFn) -> tuple[View, torch.Tensor]:
 @settings(max_examples=300)
 @given(st.lists(views(), min_size=1, max_size=8))
 def test_any_views_tile_their_storage(drawn: list[tuple[View, torch.Tensor]]) -> None:
+    """Names are distinct, every view lies within one span, and one that overlaps no other is a span of its own."""
     found = spans(*(view for view, _ in drawn))
     assert len({span.name for span in found}) == len(found)
-    covered = {(span.offset // 4, span.length // 4) for span in found}
-    dense = {
-        (int(t.storage_offset()), t.numel()) for _, t in drawn if t.numel() and t.flatten().sort()[0].diff().eq(1).all()
-    }
-    assert dense & covered or not dense
+    covered = {(span.offset, span.offset + span.length) for span in found}
+    bounds = [view.bounds(4 * COUNT) for view, _ in drawn]
+    for low, high in bounds:
+        assert any(start <= low and high <= end for start, end in covered)
+    for (low, high), (_, tensor) in zip(bounds, drawn, strict=True):
+        apart = all(high <= start or end <= low for start, end in bounds if (start, end) != (low, high))
+        if apart and tensor.numel() and tensor.flatten().sort()[0].diff().eq(1).all():
+            assert (low, high) in covered

@@ -7,8 +7,9 @@ from documents import ROOT, blocks
 
 from deltackpt.history.objects import (
     CommitObject,
-    FileSkeleton,
-    Form,
+    EntryKind,
+    FileEntry,
+    FilesSkeleton,
     Group,
     GroupLayout,
     ObjectCorruptError,
@@ -24,13 +25,21 @@ PAGE = ROOT / "docs" / "format" / "manifest.md"
 A = bytes(ChunkId.of(b"weights weights "))
 B = bytes(ChunkId.of(b"bias"))
 WEIGHT = TensorLayout("model/w", "float32", (2, 2), 16, 16)
+NOTES = TensorLayout("(bytes 0)", "bytes", (100_000,), 0, 1)
 BIAS = TensorLayout("model/b", "bfloat16", (1,), 0, 0)
 
 OBJECTS = {
-    "layout": GroupLayout((WEIGHT, BIAS)),
-    "group": Group(A, A, (b"\x80\x3f",), ((1, 2),)),
-    "part": Part(Form.STATE, B, (A,)),
-    "file": FileSkeleton("m.safetensors", "safetensors", (b"\x08", 0)),
+    "layout": GroupLayout((WEIGHT, BIAS, NOTES)),
+    "group": Group(A, A + B, (b"\x80\x3f",), ((1, 2),), ((100_000,),)),
+    "part": Part(B, A, (A,)),
+    "files": FilesSkeleton(
+        b"ckpt",
+        (
+            FileEntry(b"", EntryKind.FOLDER, 0o755, 7),
+            FileEntry(b"m.pt", EntryKind.FILE, 0o644, 7, (b"\x08", 0, ("model", 1)), "pytorch", (), "m.pt"),
+            FileEntry(b"last", EntryKind.LINK, 0, 7, (b"m.pt",)),
+        ),
+    ),
     "commit": CommitObject(
         parents=(A,),
         branch="main",
@@ -38,7 +47,7 @@ OBJECTS = {
         time_ns=1_700_000_000_000_000_000,
         metrics={"loss": 2.5},
         message="hi",
-        parts=(PartEntry("model", B, 2, 18),),
+        parts=(PartEntry("model", B, 2, 100_018, 100_000),),
         nonfinite=(),
         healthy=True,
         environment=B,

@@ -11,6 +11,7 @@ import pytest
 from disks import InterruptedDisk, opened, packs, tables_of, truth
 
 from deltackpt import Store
+from deltackpt.chunkstore.pack import HEADER_SIZE, TRAILER_SIZE
 from deltackpt.chunkstore.reader import ChunkNotFoundError
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.errors import NotFoundError
@@ -394,3 +395,29 @@ def test_interrupted_anywhere_the_next_gc_takes_over(store: Store) -> None:
         assert store.verify(data=True).ok
         assert not list(Path(store.path, "log").glob(".*"))
     assert calls > 3
+
+
+def test_what_is_written_is_capped_and_the_next_gc_goes_on(store: Store) -> None:
+    for seed in range(4):
+        store.commit({"kept": noise(seed), "lost": noise(10 + seed)}, branch="dev", parent=None, on_conflict="fail")
+        store.commit({f"w{number}": noise(number) for number in range(seed + 1)})
+        store.delete_branch("dev")
+    everything = store.gc(dry_run=True)
+    assert everything.written_bytes > 4 * SIZE
+    heard: list[tuple[int, int]] = []
+    first = store.gc(max_repack_bytes=2 * SIZE + 4_000, progress=lambda done, total: heard.append((done, total)))
+    assert 2 * SIZE < first.written_bytes <= 2 * SIZE + 4_000
+    assert heard[-1][0] <= heard[-1][1] == first.written_bytes
+    rest = store.gc()
+    frame = HEADER_SIZE + TRAILER_SIZE
+    assert rest.freed_bytes + first.freed_bytes == everything.freed_bytes - frame, "one pack more"
+    assert store.verify(data=True).ok
+
+
+def test_packs_with_little_garbage_are_rewritten_when_asked(store: Store) -> None:
+    store.commit({"kept": noise(1, 5 * SIZE), "lost": noise(2, SIZE // 4)}, branch="dev")
+    store.commit({"kept": noise(1, 5 * SIZE)})
+    store.delete_branch("dev")
+    assert not store.gc(dry_run=True).copied
+    assert store.gc(min_dead=0.02).copied
+    assert store.verify(data=True).ok

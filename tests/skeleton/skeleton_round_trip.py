@@ -12,15 +12,22 @@ import numpy as np
 import torch
 
 from deltackpt.skeleton.capture import Captured, capture
+from deltackpt.skeleton.read import read_skeleton
 from deltackpt.skeleton.restore import Restoration
 from deltackpt.skeleton.table import TensorInfo
+from deltackpt.skeleton.write import write_skeleton
 
 
 class Shelf:
-    """What a commit would keep of a captured state: skeletons, tables and plain bytes."""
+    """What a commit would keep of a captured state: skeletons, tables and plain bytes.
+
+    Each skeleton is also read, and must be written again as it was.
+    """
 
     def __init__(self, captured: Captured) -> None:
         self.skeletons = {part.name: part.skeleton for part in captured.parts}
+        for name, raw in self.skeletons.items():
+            assert write_skeleton(read_skeleton(raw, name)) == raw, name
         self.tables = {
             part.name: [TensorInfo(t.name, t.source.dtype, t.source.shape) for t in part.tensors]
             for part in captured.parts

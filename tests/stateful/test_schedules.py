@@ -15,9 +15,11 @@ from schedules import Actor, run
 from deltackpt import Commit, Options, Store
 from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
-from deltackpt.commit.commit import BranchMovedError
+from deltackpt.commit.start import BranchMovedError
 from deltackpt.errors import DeltackptError, LockedError, NotFoundError
+from deltackpt.history.deletion import delete
 from deltackpt.maintenance import archive, gc
+from deltackpt.maintenance.repack import reversal
 
 ONE_THREAD = Options(threads=1)
 State = dict[str, np.ndarray]
@@ -30,6 +32,8 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 7)
     monkeypatch.setattr(Transaction.__init__, "__defaults__", (8_000,))
     monkeypatch.setattr(PackWriter.__init__, "__defaults__", (40_000,))
+    # Every chain is dear, so there is something to repack.
+    monkeypatch.setattr(reversal, "FAVOURED_BUDGET", 0.0)
 
 
 def noise(seed: int, size: int = 34_000) -> np.ndarray:
@@ -37,22 +41,27 @@ def noise(seed: int, size: int = 34_000) -> np.ndarray:
 
 
 DEAD = {"x": noise(1), "y": noise(2), "z": noise(3, 5_000)}
-LIVE = {"w": noise(4), "x": noise(1), "v": noise(5, 5_000)}
+# What LIVE adds to it is nearly half of what the whole takes: gc has LIVE stand alone.
+BASE = {"w": noise(4)}
+LIVE = {"w": BASE["w"] + noise(4) % 8, "x": noise(1), "v": noise(5, 5_000)}
 NEXT = {"w": LIVE["w"] + (np.arange(34_000) % 91 == 0).astype(np.uint8), "y": noise(2), "z": noise(3, 5_000)}
 OTHER = {"w": LIVE["w"] + (np.arange(34_000) % 89 == 0).astype(np.uint8), "y": noise(2), "v": noise(6, 5_000)}
 
 
 @pytest.fixture(scope="module")
 def prepared() -> Iterator[str]:
-    """A store with a live branch, and garbage from a branch that is gone: whole, as a base, and beside what lives."""
+    """A store with a live branch, and garbage: whole, as a base of garbage and of what lives, and beside what lives."""
     folder = tempfile.mkdtemp(prefix="deltackpt-schedules-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
     saved = Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__
     Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__ = (8_000,), (40_000,)
     with Store.init(os.path.join(folder, "prepared"), options=ONE_THREAD) as store:
         store.commit(DEAD, branch="dead")
         store.commit({**DEAD, "x": DEAD["x"] + (np.arange(34_000) % 97 == 0).astype(np.uint8)}, branch="dead")
+        base = store.commit(BASE)
         store.commit(LIVE)
         store.delete_branch("dead")
+        delete(store._repository, [base])
+        assert store.gc(dry_run=True).rebased
     Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__ = saved
     yield store.path
     shutil.rmtree(folder)
@@ -155,6 +164,17 @@ def two_collectors(ledger: Ledger) -> dict[str, Actor]:
     }
 
 
+def repackers(ledger: Ledger) -> dict[str, Actor]:
+    """Chains are turned round while a writer builds on them; two that do so get into each other's way."""
+    return {
+        "writer": ledger.writer("main", [NEXT, OTHER]),
+        "repack 1": lambda store: store.repack(),
+        "repack 2": lambda store: store.repack(),
+        "gc": collector(1),
+        "reader": reader(1),
+    }
+
+
 def archivers(ledger: Ledger) -> dict[str, Actor]:
     """Small commits, so that the log grows: every few records some writer archives what the others stand on."""
     small = [{"n": noise(number, 300)} for number in range(4)]
@@ -163,7 +183,15 @@ def archivers(ledger: Ledger) -> dict[str, Actor]:
 
 CASES: dict[str, Callable[[Ledger], dict[str, Actor]]] = {
     case.__name__: case
-    for case in (different_branches, one_branch, one_branch_rebased, writer_and_gc, two_collectors, archivers)
+    for case in (
+        different_branches,
+        one_branch,
+        one_branch_rebased,
+        writer_and_gc,
+        two_collectors,
+        repackers,
+        archivers,
+    )
 }
 
 
@@ -173,7 +201,7 @@ def play(prepared: str, case: str, seed: int) -> tuple[Ledger, dict[str, BaseExc
     shutil.copytree(prepared, root)
     ledger = Ledger()
     failures, steps = run(root, CASES[case](ledger), seed)
-    expected = (LockedError,) if case in ("writer_and_gc", "two_collectors", "archivers") else ()
+    expected = (LockedError,) if case in ("writer_and_gc", "two_collectors", "repackers", "archivers") else ()
     for name, failure in failures.items():
         if not isinstance(failure, (*expected, NotFoundError) if name == "reader" else expected):
             raise AssertionError(f"schedule {seed} of {case}: {name} failed") from failure

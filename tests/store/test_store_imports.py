@@ -59,7 +59,7 @@ assert store.verify(data=True).ok and store.stats().commits == 1
 assert len(store.diff("main", "main").changed) == 0
 store.commit({"numbers": {"w": np.arange(5000)}}, branch="numpy")
 print(store.load("numpy")["numbers"]["w"].sum())
-store.commit_file(out, branch="file")
+store.commit_path(out, branch="file")
 store.checkout("file", out + ".again")
 print(open(out, "rb").read() == open(out + ".again", "rb").read())
 try:
@@ -95,4 +95,6 @@ def test_nothing_is_ever_pickled(module: str) -> None:
 def test_torch_is_never_asked_to_load_or_save() -> None:
     source = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py") if "demo" not in path.parts)
     assert "torch.load(" not in source
-    assert "torch.save(" not in source
+    # What a Trainer resumes from has its optimizer in a file of that form.
+    hf_trainer = (PACKAGE / "integrations" / "hf_trainer.py").read_text()
+    assert source.count("torch.save(") == hf_trainer.count("torch.save(") == 1

@@ -1,4 +1,4 @@
-"""``deltackpt commit``: store a checkpoint file."""
+"""``deltackpt commit``: store a checkpoint file or folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from deltackpt.cli.address import REF, Address, open_store
+from deltackpt.cli.metrics import metrics_of
 from deltackpt.cli.names import BRANCH
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import added, commit_document, illness, step
@@ -22,7 +23,7 @@ _MAX_JSON_BYTES = 16 << 20
 
 
 @click.command("commit")
-@click.argument("file", type=click.Path(), metavar="FILE")
+@click.argument("path", type=click.Path(), metavar="PATH")
 @click.option("--step", type=int, help="The training step.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE", help="A metric; may be given several times.")
 @click.option("-m", "--message", default="", help="A note on this commit.")
@@ -31,6 +32,7 @@ _MAX_JSON_BYTES = 16 << 20
 )
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="A tag to put on it; may be given several times.")
 @click.option("--parent", type=REF, help="The commit to continue from, rather than the branch's newest.")
+@click.option("--base", type=REF, help="The commit whose tensors those are like that the parent lacks.")
 @click.option("--config", type=click.Path(), metavar="FILE.json", help="The run's configuration, kept beside.")
 @click.option("--meta", type=click.Path(), metavar="FILE.json", help="Anything else to keep beside.")
 @click.option(
@@ -40,29 +42,33 @@ _MAX_JSON_BYTES = 16 << 20
     show_default=True,
     help="What to do when another writer commits to the branch first.",
 )
+@click.option("--strict", is_flag=True, help="Refuse files that are damaged, rather than keep them as plain bytes.")
 @json_option
 @shared_options
 @click.pass_obj
 def command(
     settings: Settings,
     /,
-    file: str,
+    path: str,
     metrics: Sequence[str],
     tags: Sequence[str],
     parent: Address | None,
+    base: Address | None,
     config: str | None,
     meta: str | None,
     **described: Any,
 ) -> None:
-    """Store the checkpoint FILE (safetensors, PyTorch or NumPy), without loading it into memory.
+    """Store the checkpoint PATH, a file or a folder of any tool, without loading it into memory.
 
-    Checking the commit out gives the same file again, byte for byte.
+    Checking the commit out gives the same again, byte for byte. Tensors are found in files of safetensors, PyTorch,
+    NumPy, GGUF, ONNX, TensorFlow and zarr, alone and in folders; everything else is kept as it is.
     """
-    described |= {"metrics": dict(map(_metric, metrics)), "tags": tags}
+    described |= {"metrics": metrics_of(metrics), "tags": tags}
     described |= {"config": config and _json_file(config), "meta": meta and _json_file(meta)}
-    size = os.path.getsize(file) if os.path.isfile(file) else None
-    with open_store(settings, parent) as store, Bar(settings, "committing", size) as bar:
-        commit = store.commit_file(file, progress=bar.advance, parent=parent and parent.ref, **described)
+    size = os.path.getsize(path) if os.path.isfile(path) else None
+    with open_store(settings, parent, base) as store, Bar(settings, "committing", size) as bar:
+        described |= {"parent": parent and parent.ref, "base": base and base.ref}
+        commit = store.commit_path(path, progress=bar.advance, **described)
     settings.report(lambda: commit_document(commit), lambda: _lines(commit))
 
 
@@ -70,14 +76,6 @@ def _lines(commit: Commit) -> Iterator[str]:
     yield f"[{shown(commit.branch)} {commit.id.short}] {step(commit)}, {size(commit.logical_bytes)}, {added(commit)}"
     if not commit.healthy:
         yield illness(commit)
-
-
-def _metric(text: str) -> tuple[str, float]:
-    name, equals, value = text.partition("=")
-    try:
-        return name, float(value if equals else "none given")
-    except ValueError:
-        raise InvalidInputError(f"--metric {text!r} is not NAME=NUMBER, such as val_loss=2.34") from None
 
 
 def _json_file(path: str) -> Any:

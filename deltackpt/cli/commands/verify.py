@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-from typing import Any
 
 import click
 
 from deltackpt.cli.address import DEFAULT_REF, REF, Address, open_store
 from deltackpt.cli.progress import Bar
+from deltackpt.cli.quantities import SHARE
 from deltackpt.cli.render.verify import (
     completeness_document,
     completeness_lines,
@@ -21,26 +20,12 @@ from deltackpt.cli.render.verify import (
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.errors import CorruptError, InvalidInputError
 
-_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
-
-
-class _Share(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click alone
-    """``5%`` as 0.05."""
-
-    name = "percent"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = _SHARE.fullmatch(value)
-        if match is None or not 0 < float(match[1]) <= 100:
-            self.fail(f"{value!r} is not a share such as 5%", param, ctx)
-        return float(match[1]) / 100
-
 
 @click.command("verify")
 @click.argument("file", required=False)
 @click.argument("ref", required=False, type=REF)
 @click.option("--data", is_flag=True, help="Read, decode and hash every byte, rather than the structure alone.")
-@click.option("--sample", type=_Share(), metavar="5%", help="So much of that, what was checked longest ago first.")
+@click.option("--sample", type=SHARE, metavar="5%", help="So much of that, what was checked longest ago first.")
 @click.option(
     "--requires", metavar="NAME,...", help="Check that the commit REF has these: verify --requires NAMES [REF]."
 )

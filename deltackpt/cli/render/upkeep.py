@@ -1,4 +1,4 @@
-"""What gc did."""
+"""What gc and repack did."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from deltackpt.cli.text import counted, size
 from deltackpt.maintenance.gc import GcPlan
+from deltackpt.maintenance.repack.repack import RepackReport
 
 
 def gc_lines(plan: GcPlan, *, dry_run: bool) -> Iterator[str]:
@@ -18,6 +19,8 @@ def gc_lines(plan: GcPlan, *, dry_run: bool) -> Iterator[str]:
     if plan.purged:
         yield f"  {counted(len(plan.purged), 'deleted commit or part')}, for good"
     yield f"  {counted(len(plan.condemned), 'pack')} with garbage, {size(plan.written_bytes)} of live data copied out"
+    if plan.rebased:
+        yield f"  {counted(len(plan.rebased), 'delta')} encoded anew, to leave a base that nothing else needs"
     yield f"  {counted(len(plan.orphans) + len(plan.leftovers), 'file')} left by writers that did not finish"
 
 
@@ -33,4 +36,22 @@ def gc_document(plan: GcPlan, *, dry_run: bool) -> dict[str, Any]:
         "orphan_packs": [str(pack) for pack in plan.orphans],
         "leftover_files": list(plan.leftovers),
         "copied_records": len(plan.copied),
+        "rebased_records": len(plan.rebased),
+    }
+
+
+def repack_lines(report: RepackReport, *, dry_run: bool) -> Iterator[str]:
+    yield f"{counted(report.records, 'record')} {'would be ' if dry_run else ''}encoded anew"
+    yield f"  size: {size(report.before_bytes)}, then {'about ' if dry_run else ''}{size(report.after_bytes)}"
+    yield f"  checkout of the newest commit: about {report.before_seconds:.2f} s, then {report.after_seconds:.2f} s"
+
+
+def repack_document(report: RepackReport, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "records": report.records,
+        "before_bytes": report.before_bytes,
+        "after_bytes": report.after_bytes,
+        "before_seconds": report.before_seconds,
+        "after_seconds": report.after_seconds,
     }

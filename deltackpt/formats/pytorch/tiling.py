@@ -1,27 +1,27 @@
 """A storage as tensor spans.
 
 Often one tensor is the storage. But several may share it: tied weights, views of one flat buffer, a slice that
-was saved with all that it was cut from. The spans must not overlap, and each byte should belong to the tensor that
-other files know it by. So, in this order:
+was saved with all that it was cut from. The spans must not overlap, and every tensor must lie within one of them, as in
+a live state (``skeleton/sharing.py``), so that both keep the same bytes under the same name:
 
-1. tensors that together are the storage, none of them the whole (a flat buffer and the parameters in it);
-2. the first tensor that is the whole storage;
-3. tensors from the front, each that begins behind the one before; what no tensor covers is filled up with spans of
-   the storage's own type.
+1. tensors whose ranges of bytes overlap are a cluster, and a cluster is one span;
+2. it is the first tensor that covers all of the cluster without a hole;
+3. where none does, it is flat, of the storage's own type, and takes in what lies unused beside it;
+4. other unused bytes are spans of the storage's type, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from deltackpt.formats.pickles.nodes import Storage, Tensor
 from deltackpt.formats.pickles.paths import Step
 from deltackpt.formats.pickles.state import Place
-from deltackpt.formats.pickles.torch_types import ELEMENTS
-from deltackpt.formats.pytorch.dense import Range, dense_range
+from deltackpt.formats.pickles.torch_types import ELEMENTS, PACKED
+from deltackpt.formats.pytorch.dense import dense_range
 from deltackpt.formats.spans import TensorSpan
-from deltackpt.tensor.dtype import dtype_named
+from deltackpt.tensor.dtype import DType, dtype_named
 
 Naming = Callable[[Step | None, str], str]
 
@@ -33,40 +33,95 @@ class View:
     step: Step | None
     tensor: Tensor | None
 
+    def bounds(self, length: int) -> tuple[int, int]:
+        """First byte of the storage that it touches, and the byte behind the last."""
+        tensor = self.tensor
+        if tensor is None or tensor.dtype in PACKED:
+            return 0, length
+        start = tensor.offset * tensor.itemsize
+        if 0 in tensor.shape:
+            return start, start
+        reach = sum((extent - 1) * step for extent, step in zip(tensor.shape, tensor.strides, strict=True))
+        return start, start + (reach + 1) * tensor.itemsize
 
-@dataclass(frozen=True, slots=True)
-class _Tile:
-    range: Range
-    step: Step | None
-    suffix: str = ""
+
+@dataclass(slots=True)
+class _Cluster:
+    """Bytes ``start`` to ``end`` of a storage, and the views that lie there, by their place in the state's order."""
+
+    start: int
+    end: int
+    views: list[tuple[int, View]]
+
+    def owner(self) -> tuple[View, DType, tuple[int, ...]] | None:
+        """The first view that is all of the cluster, with the type and the shape of its bytes."""
+        for _, view in sorted(self.views, key=lambda numbered: numbered[0]):
+            covered = None if view.tensor is None else dense_range(view.tensor)
+            if covered is not None and (covered.start, covered.end) == (self.start, self.end):
+                return view, covered.dtype, covered.shape
+        return None
 
     @property
-    def start(self) -> int:
-        return self.range.start
-
-    @property
-    def end(self) -> int:
-        return self.range.end
+    def first(self) -> View:
+        return min(self.views, key=lambda numbered: numbered[0])[1]
 
 
 def tensor_spans(storage: Storage, place: Place, views: Sequence[View], name: Naming) -> list[TensorSpan]:
     """Spans that tile the storage's bytes at ``place`` of the file; ``views``, one or more, in the state's order."""
     if not place.length:
         return _without_elements(place, views, name)
-    tiles = _distinct(views)
-    parts = [tile for tile in tiles if tile.end - tile.start < place.length]
-    whole = next((tile for tile in tiles if tile.end - tile.start == place.length), None)
-    chosen = _exact(parts, place.length) or ([whole] if whole else _filled(parts, storage, place.length, views[0].step))
-    return [
-        TensorSpan(
-            name(tile.step, tile.suffix),
-            tile.range.dtype,
-            tile.range.shape,
-            place.offset + tile.start,
-            tile.end - tile.start,
-        )
-        for tile in chosen
-    ]
+    tiling = _Tiling(storage, place, views[0].step, name)
+    for cluster in _clusters(views, place.length):
+        tiling.add(cluster)
+    tiling.fill(place.length)
+    return tiling.spans
+
+
+class _Tiling:
+    """Spans from the front of a storage on; ``at`` is the byte behind the last."""
+
+    def __init__(self, storage: Storage, place: Place, owner: Step | None, name: Naming) -> None:
+        self._storage = storage
+        self._place = place
+        self._owner = owner
+        self._name = name
+        self._open: _Cluster | None = None
+        self._at = 0
+        self.spans: list[TensorSpan] = []
+
+    def add(self, cluster: _Cluster) -> None:
+        found = cluster.owner()
+        if found is None:
+            # Flat: its end is where the next span begins.
+            self._close(cluster.start if self._open else self._at)
+            self._open = cluster
+            return
+        view, dtype, shape = found
+        self.fill(cluster.start)
+        self._span(self._name(view.step, ""), dtype, shape, cluster.end)
+
+    def fill(self, end: int) -> None:
+        """Flat spans up to ``end``."""
+        self._close(end)
+        if self._at < end:
+            self._flat(self._owner, end)
+
+    def _close(self, end: int) -> None:
+        if self._open is not None:
+            self._flat(self._open.first.step, end)
+            self._open = None
+
+    def _flat(self, owner: Step | None, end: int) -> None:
+        """A flat span of the storage's type, or of bytes where that does not divide it."""
+        odd = self._at % self._storage.itemsize or end % self._storage.itemsize
+        dtype = dtype_named("uint8") if odd else ELEMENTS[self._storage.dtype]
+        whole = self._at == 0 and end == self._place.length
+        name = self._name(owner, "" if whole else f"@{self._at}")
+        self._span(name, dtype, ((end - self._at) // dtype.itemsize,), end)
+
+    def _span(self, name: str, dtype: DType, shape: tuple[int, ...], end: int) -> None:
+        self.spans.append(TensorSpan(name, dtype, shape, self._place.offset + self._at, end - self._at))
+        self._at = end
 
 
 def _without_elements(place: Place, views: Sequence[View], name: Naming) -> list[TensorSpan]:
@@ -78,48 +133,19 @@ def _without_elements(place: Place, views: Sequence[View], name: Naming) -> list
     return []
 
 
-def _distinct(views: Iterable[View]) -> list[_Tile]:
-    """What the views cover, the first of those that cover the same bytes."""
-    tiles: dict[tuple[int, int], _Tile] = {}
-    for view in views:
-        covered = None if view.tensor is None else dense_range(view.tensor)
-        if covered is not None:
-            tiles.setdefault((covered.start, covered.end), _Tile(covered, view.step))
-    return list(tiles.values())
-
-
-def _exact(tiles: Iterable[_Tile], length: int) -> list[_Tile]:
-    """Tiles from 0 to ``length`` without a gap, the longest first at each place; empty when there are none."""
-    following: dict[int, _Tile] = {}
-    for tile in sorted(tiles, key=lambda tile: (-tile.start, -tile.end)):
-        if tile.start not in following and (tile.end == length or tile.end in following):
-            following[tile.start] = tile
-    chosen, at = [], 0
-    while at in following:
-        chosen.append(following[at])
-        at = following[at].end
-    return chosen if at == length else []
-
-
-def _filled(tiles: Iterable[_Tile], storage: Storage, length: int, owner: Step | None) -> list[_Tile]:
-    """Tiles that do not overlap, the longest first at each place, and fillers named after ``owner`` between them."""
-    chosen: list[_Tile] = []
-    at = 0
-    for tile in sorted(tiles, key=lambda tile: (tile.start, -tile.end)):
-        if tile.start < at:
+def _clusters(views: Iterable[View], length: int) -> Iterator[_Cluster]:
+    """Views in clusters, from the front; views without elements touch nothing."""
+    bounded = sorted((view.bounds(length), number, view) for number, view in enumerate(views))
+    cluster: _Cluster | None = None
+    for (start, end), number, view in bounded:
+        if start == end:
             continue
-        if tile.start > at:
-            chosen.append(_filler(storage, at, tile.start, owner))
-        chosen.append(tile)
-        at = tile.end
-    if at < length:
-        chosen.append(_filler(storage, at, length, owner, whole=at == 0))
-    return chosen
-
-
-def _filler(storage: Storage, start: int, end: int, owner: Step | None, whole: bool = False) -> _Tile:
-    """Bytes of a storage as a flat tensor of the storage's type, or of bytes where that does not divide them."""
-    odd = start % storage.itemsize or end % storage.itemsize
-    dtype = dtype_named("uint8") if odd else ELEMENTS[storage.dtype]
-    flat = Range(start, end, dtype, ((end - start) // dtype.itemsize,))
-    return _Tile(flat, owner, "" if whole else f"@{start}")
+        if cluster is not None and start < cluster.end:
+            cluster.end = max(cluster.end, end)
+            cluster.views.append((number, view))
+            continue
+        if cluster is not None:
+            yield cluster
+        cluster = _Cluster(start, end, [(number, view)])
+    if cluster is not None:
+        yield cluster

@@ -33,6 +33,7 @@ class Known:
     orphans: frozenset[PackId]
     lost: frozenset[ChunkId]
     deleted: Mapping[CommitId, Mapping[str | None, bool]]
+    annotations: Mapping[CommitId, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +129,5 @@ def _everything(view: View) -> Known:
         view.orphans(),
         view.lost(),
         {commit: view.deleted(commit) for commit in order},
+        {commit: view.annotations(commit) for commit in order},
     )

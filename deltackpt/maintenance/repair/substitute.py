@@ -24,6 +24,7 @@ from deltackpt.chunkstore.layout import pack_named
 from deltackpt.chunkstore.location import inline_pack
 from deltackpt.chunkstore.log_record import (
     MAX_RECORD_BYTES,
+    Annotation,
     CommitAdded,
     LogRecord,
     PackAdded,
@@ -54,6 +55,7 @@ class _State:
     orphans: set[PackId] = field(default_factory=set)
     lost: set[ChunkId] = field(default_factory=set)
     deleted: dict[tuple[CommitId, str | None], bool] = field(default_factory=dict)
+    annotations: dict[tuple[CommitId, str], float | None] = field(default_factory=dict)
 
     def apply(self, record: LogRecord) -> None:
         for move in record.refs:
@@ -75,6 +77,7 @@ class _State:
         for piece in record.undeleted:
             self.deleted.pop(_key(piece), None)
         self.deleted |= {_key(piece): True for piece in record.purged}
+        self.annotations |= {(CommitId(said.commit), said.name): said.value for said in record.annotated}
 
 
 @dataclass(slots=True)
@@ -152,6 +155,7 @@ class Substitutes:
         for published in (self.evidence.sound.get(n) for n in range(number, known.position.number + 1)):
             after.apply(published.record if published is not None else record)
         deleted = {(commit, part): purged for commit, ps in known.deleted.items() for part, purged in ps.items()}
+        annotations = {(commit, name): value for commit, ns in known.annotations.items() for name, value in ns.items()}
         brought = {chunk for chunk in after.lost if chunk in known.chunks}
         return msgspec.structs.replace(
             record,
@@ -163,6 +167,11 @@ class Substitutes:
             lost=tuple(sorted({*map(ChunkId, record.lost), *(known.lost - after.lost - brought)})),
             deleted=tuple(Piece(*key) for key in deleted if key not in after.deleted),
             undeleted=tuple(Piece(*key) for key in after.deleted if key not in deleted),
+            annotated=tuple(
+                Annotation(*key, after.annotations.get(key), value)
+                for key, value in annotations.items()
+                if after.annotations.get(key) != value
+            ),
             purged=tuple(Piece(*key) for key, purged in deleted.items() if purged and not after.deleted.get(key)),
         )
 

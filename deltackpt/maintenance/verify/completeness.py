@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from deltackpt.checkout.export import file_part
+from deltackpt.checkout.files import stored_files
 from deltackpt.checkout.leaves import part_leaves
 from deltackpt.errors import DeltackptError
 from deltackpt.history.commits import Commit
@@ -79,9 +79,10 @@ def _top_level(repository: Repository, commit: Commit) -> frozenset[str] | None:
         return frozenset()
     try:
         root = part_leaves(repository, commit, "")
+        is_file = stored_files(repository, commit) is not None
     except DeltackptError:
         return None
     names = [tensor.name for tensor in root.tensors] + [value.name for value in root.values]
-    if file_part(repository, commit) is not None:
+    if is_file:
         names += [name[:at] for name in names for at, character in enumerate(name) if character == "."]
     return frozenset(names)

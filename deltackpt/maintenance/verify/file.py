@@ -11,19 +11,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from deltackpt.checkout.export import Names, exported_tensors, file_part
+from deltackpt.checkout.export import Names, exported_tensors
 from deltackpt.checkout.file_form import Exported
+from deltackpt.checkout.files import stored_files
 from deltackpt.checkout.leaves import NamedTensor
-from deltackpt.checkout.ranges import read_window
+from deltackpt.checkout.ranges import read_range, read_window
 from deltackpt.errors import InvalidInputError
 from deltackpt.formats.safetensors.reader import read_header
 from deltackpt.formats.sniff import read_spans, sniff
 from deltackpt.formats.source_file import SourceFile, open_source
 from deltackpt.formats.spans import TensorSpan
 from deltackpt.history.commits import Commit
-from deltackpt.history.objects import FileSkeleton, decode
+from deltackpt.history.manifest import StoredTensor
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, CommitId
+from deltackpt.tensor.dtype import BYTES
 
 Progress = Callable[[int], None]
 _ORIGIN = "deltackpt"
@@ -156,15 +158,21 @@ class _Comparison:
 
 def _is_identical(repository: Repository, file: SourceFile, commit: Commit, *, tensors_equal: bool) -> bool | None:
     """Whether the file is the one that was committed, given that its tensors are; None when none was committed."""
-    root = file_part(repository, commit)
-    if root is None:
+    files = stored_files(repository, commit)
+    if files is None or files.is_folder:
         return None
     at = 0
-    for span in decode(root.skeleton, FileSkeleton).spans:
-        if isinstance(span, bytes):
-            if at + len(span) > file.size or file.read(at, len(span)) != span:
+    for piece in files.pieces(files.entries[0]):
+        literal = piece if isinstance(piece, bytes) else _bytes_of(repository, piece)
+        if literal is not None:
+            if at + len(literal) > file.size or file.read(at, len(literal)) != literal:
                 return False
-            at += len(span)
-        else:
-            at += root.tensors[span].nbytes
+            at += len(literal)
+        elif isinstance(piece, StoredTensor):
+            at += piece.nbytes
     return tensors_equal and at == file.size
+
+
+def _bytes_of(repository: Repository, stored: StoredTensor) -> bytes | None:
+    """Bytes of the file that are no tensor; None for a tensor."""
+    return bytes(read_range(repository, stored, 0, stored.nbytes)) if stored.dtype is BYTES else None

@@ -10,6 +10,7 @@ import msgspec
 
 from deltackpt.errors import DeltackptError
 from deltackpt.history.commits import Commit
+from deltackpt.history.manifest import chunk_names
 from deltackpt.history.objects import Group, GroupLayout, Part, decode, split_chunks
 from deltackpt.ids import ChunkId
 from deltackpt.maintenance.verify.contents import Contents
@@ -81,8 +82,7 @@ class Usage:
         if isinstance(part, int):
             yield part, ""
             return
-        if (owner := self._owner(ChunkId(part.skeleton))) is not None:
-            yield owner, ""
+        yield from ((owner, "") for owner in map(self._owner, part.skeletons) if owner is not None)
         for group in map(ChunkId, part.groups):
             if group not in self._groups:
                 lost: _Losses = {}
@@ -101,8 +101,8 @@ class Usage:
         if isinstance(layout, int):
             yield layout, ""
         elif layout is not None:
-            names = [tensor.name for tensor in layout.tensors for _ in range(tensor.chunk_count)]
-            yield from ((at, name) for at, name in zip(owners, names, strict=False) if at is not None)
+            named = zip(owners, chunk_names(group, layout), strict=False)
+            yield from ((at, name) for at, name in named if at is not None)
         elif (owner := self._owner(ChunkId(group.layout))) is not None:
             yield owner, ""
 

@@ -173,3 +173,15 @@ def test_sources_that_are_none(run: Store, tmp_path: Path) -> None:
         Store.repair(run.path, sources=[run.path])
     with pytest.raises(InvalidInputError, match="nothing at"):
         Store.repair(run.path, sources=[str(tmp_path / "none")])
+
+
+def test_a_store_with_losses_is_repacked(run: Store) -> None:
+    flip(run, w_at(2))
+    Store.repair(run.path, execute=True)
+    run.repack()
+    run.gc()
+    losses = {step: {"model/w"} for step in (2, 3, 4)}
+    check_mended(run.path, losses)
+    run.commit(state(2), step=20, branch="again")
+    for step in STEPS:
+        loads(run, step)

@@ -66,5 +66,5 @@ def test_a_part_that_has_lost_chunks(store: Store) -> None:
 @pytest.mark.parametrize(("name", "presence"), [("model", "present"), ("model.w", "present"), ("mod", "missing")])
 def test_a_commit_that_was_made_from_a_file(store: Store, tmp_path: Path, name: str, presence: str) -> None:
     save_file({"model.w": np.ones(3), "model.b": np.ones(2)}, tmp_path / "m.safetensors")
-    store.commit_file(tmp_path / "m.safetensors")
+    store.commit_path(tmp_path / "m.safetensors")
     assert found(store, "main", name) == {name: presence}

@@ -101,7 +101,7 @@ def test_what_differs(
 
 def test_a_file_that_was_committed(store: Store, exported: Path, tmp_path: Path) -> None:
     theirs = rewritten(exported, lambda tensors: None)
-    store.commit_file(theirs, branch="files")
+    store.commit_path(theirs, branch="files")
     store.checkout("files", tmp_path / "back.safetensors")
     assert store.verify_file(tmp_path / "back.safetensors", "files").identical is True
     save_file(load_file(theirs), tmp_path / "again.safetensors", metadata={"by": "another tool"})

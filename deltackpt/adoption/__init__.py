@@ -1,0 +1,5 @@
+"""Taking in the checkpoints that a run has left behind.
+
+``found``   a checkpoint on disk, and what its names say of it
+``adopt``   committing each of them, compared with what was stored
+"""

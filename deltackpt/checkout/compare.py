@@ -1,0 +1,64 @@
+"""A file or folder against the commit that it was committed as, byte for byte, without writing it out."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from deltackpt.checkout.files import StoredEntry, StoredFiles, link_target, stored_files
+from deltackpt.checkout.ranges import read_range
+from deltackpt.formats.source_file import SourceFile, open_source
+from deltackpt.fs.tree import open_tree, walk
+from deltackpt.history.commits import Commit
+from deltackpt.history.repository import Repository
+
+_PIECE_BYTES = 8 << 20
+
+
+def differences(repository: Repository, commit: Commit, path: str) -> Iterator[str]:
+    """Relative paths of what is not as a checkout of ``commit`` would write it, missing or too many.
+
+    The empty path is ``path`` itself.
+
+    Everything is decoded and its hashes are checked. A commit that was made from a state differs from any file.
+    """
+    files = stored_files(repository, commit)
+    if files is None:
+        yield ""
+        return
+    for one in files.entries:
+        if not _is_equal(repository, files, one, os.path.join(path, one.path) if one.path else path):
+            yield one.path
+    if files.is_folder and os.path.isdir(path):
+        with open_tree(path) as root:
+            yield from {one.path for one in walk(root, path)} - {one.path for one in files.entries}
+
+
+def _is_equal(repository: Repository, files: StoredFiles, one: StoredEntry, path: str) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    if stat.S_ISLNK(status.st_mode):
+        return one.entry.spans != () and os.readlink(path) == link_target(one)
+    if stat.S_ISDIR(status.st_mode):
+        return not one.entry.spans and stat.S_IMODE(status.st_mode) == one.entry.mode
+    if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) != one.entry.mode:
+        return False
+    with open_source(path) as file:
+        return file.size == files.size(one) and _has_bytes(repository, files, one, file)
+
+
+def _has_bytes(repository: Repository, files: StoredFiles, one: StoredEntry, file: SourceFile) -> bool:
+    at = 0
+    for piece in files.pieces(one):
+        length = len(piece) if isinstance(piece, bytes) else piece.nbytes
+        for start in range(0, length, _PIECE_BYTES):
+            stop = min(start + _PIECE_BYTES, length)
+            stored = piece[start:stop] if isinstance(piece, bytes) else read_range(repository, piece, start, stop)
+            if file.read(at + start, stop - start) != stored:
+                return False
+        at += length
+    file.check_unchanged()
+    return True

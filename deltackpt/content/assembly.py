@@ -1,0 +1,112 @@
+"""From files that were read to the parts of a commit: rows, states, skeletons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deltackpt.content.arrangement import AT_THE_TOP, PartStates, Placements, root_of, skeleton_of, split
+from deltackpt.content.content import ContentPart
+from deltackpt.content.described import Described
+from deltackpt.content.file_state import FileState, file_state, inner_parts
+from deltackpt.content.flat import flat_dict
+from deltackpt.content.layout import Home, home_alone
+from deltackpt.content.roles import ROLES, ROOT
+from deltackpt.content.shelved import Shelved, shelve
+from deltackpt.content.table import Row, Tables
+from deltackpt.history.objects import FilesSkeleton, encode
+from deltackpt.skeleton.nodes import Mapping as MappingNode
+from deltackpt.skeleton.nodes import Tree
+from deltackpt.skeleton.tags import Tag
+from deltackpt.tensor.source import TensorSource
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A file whose bytes have their places. ``part`` is the one that its entry stands in.
+
+    ``key`` is where its state stands in that of the part, None for nowhere; ``notes`` say what was not understood.
+    """
+
+    file: Shelved
+    part: str
+    key: str | None
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Assembly:
+    """``trees`` are the states of the parts, the root's first, once files were taken in."""
+
+    trees: dict[str, Tree] = field(default_factory=dict)
+    _tables: Tables = field(default_factory=Tables)
+    _placements: Placements = field(default_factory=Placements)
+
+    def alone(self, file: Described) -> Stated:
+        """Take in a file that is committed by itself."""
+        home = home_alone(inner_parts(file))
+        (shelved,) = self._shelved([file], {file.path: home})
+        found = self._state(shelved, home)
+        tree = MappingNode(Tag.DICT, [], []) if found.tree is None else found.tree
+        root, parts = split(tree, home.inner)
+        self.trees = {ROOT: root, **parts}
+        return Stated(shelved, ROOT, AT_THE_TOP, _notes(file, found))
+
+    def folder(self, files: Sequence[Described], homes: Mapping[str, Home]) -> list[Stated]:
+        """Take in the files of a folder."""
+        shelved = self._shelved(files, homes)
+        states: dict[str, PartStates] = {}
+        notes = [self._stated(file, homes[file.described.path], states) for file in shelved]
+        used = {home.part for home in homes.values()} | states.keys() | self._tables.parts
+        keys: dict[str, str] = {}
+        for part in (role for role in ROLES if role != ROOT and role in used):
+            self.trees[part], found = states.get(part, PartStates()).arranged()
+            keys |= found
+        root, found = root_of(states.get(ROOT, PartStates()), self.trees)
+        self.trees = {ROOT: root, **self.trees}
+        keys |= found
+        return [
+            Stated(file, homes[file.described.path].part, keys.get(file.described.path), note)
+            for file, note in zip(shelved, notes, strict=True)
+        ]
+
+    def part(self, name: str, files: FilesSkeleton | None) -> ContentPart:
+        """A part as it goes into the commit, with the files that stand in it."""
+        skeleton = skeleton_of(name, self.trees[name], self._tables, self._placements)
+        return ContentPart(name, skeleton, b"" if files is None else encode(files), self._tables.of(name))
+
+    def _shelved(self, files: Sequence[Described], homes: Mapping[str, Home]) -> list[Shelved]:
+        shelved = [shelve(file, self._tables, homes[file.path]) for file in files]
+        self._tables.number()
+        return shelved
+
+    def _state(self, file: Shelved, home: Home) -> FileState:
+        def add(name: str, source: TensorSource) -> Row:
+            return self._tables.add(*home.place(name), source)
+
+        found = file_state(file, add)
+        self._placements.add(found.placements)
+        return found
+
+    def _stated(self, file: Shelved, home: Home, states: dict[str, PartStates]) -> tuple[str, ...]:
+        """Note the state of a file in those of its parts; what of the file was not understood."""
+        found = self._state(file, home)
+        path = file.described.path
+        if home.worded:
+            for part, named in _by_part(file).items():
+                key = home.key if part == ROOT else AT_THE_TOP
+                states.setdefault(part, PartStates()).add(path, key, home.literals, flat_dict("", named))
+        elif found.tree is not None:
+            states.setdefault(home.part, PartStates()).add(path, home.key, home.literals, found.tree)
+        return _notes(file.described, found)
+
+
+def _by_part(file: Shelved) -> dict[str, list[tuple[str, Row]]]:
+    found: dict[str, list[tuple[str, Row]]] = {}
+    for name, row in file.by_name:
+        found.setdefault(row.part, []).append((name, row))
+    return found
+
+
+def _notes(file: Described, state: FileState) -> tuple[str, ...]:
+    return (*(() if file.warning is None else (str(file.warning),)), *state.notes)

@@ -1,0 +1,45 @@
+"""A file that was read: what it is, and what of it was not understood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deltackpt.content.exported import ExportedState, exported_state
+from deltackpt.errors import FormatError
+from deltackpt.formats.checksums import first_mismatch
+from deltackpt.formats.reading import Reading
+from deltackpt.formats.sniff import UNKNOWN
+from deltackpt.formats.source_file import SourceFile
+from deltackpt.formats.spans import TensorSpan
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The file at ``path`` of what is being committed (empty for a file by itself), and what a reader made of it.
+
+    ``exported`` is the state that a checkout wrote into it.
+    """
+
+    path: str
+    file: SourceFile
+    reading: Reading
+    warning: FormatError | None
+    exported: ExportedState | None = None
+
+    @property
+    def tensors(self) -> tuple[TensorSpan, ...]:
+        return tuple(span for span in self.reading.spans if isinstance(span, TensorSpan))
+
+
+def described(path: str, file: SourceFile, reading: Reading, *, strict: bool) -> Described:
+    """A file with its checksums compared. What is wrong with it is raised when ``strict``, else kept as the warning.
+
+    That a file of a folder is of no known kind is nothing wrong: most are texts.
+    """
+    warning = reading.warning or first_mismatch(file, reading.checksums)
+    if path and reading.format == UNKNOWN:
+        warning = None
+    if warning is not None and strict:
+        raise warning
+    exported = exported_state(file) if reading.format == "safetensors" and reading.warning is None else None
+    return Described(path, file, reading if exported is None else exported.renamed(reading), warning, exported)

@@ -1,0 +1,100 @@
+"""A checkpoint folder as content: every file, folder and link, and the tensors in all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from deltackpt.content.assembly import Assembly
+from deltackpt.content.content import Content
+from deltackpt.content.described import Described, described
+from deltackpt.content.entries import files_by_part
+from deltackpt.content.layout import homes
+from deltackpt.errors import UnsafeError
+from deltackpt.formats.folder import Folder
+from deltackpt.formats.folder_reader import FolderReading, read_folder
+from deltackpt.formats.reading import Reading
+from deltackpt.formats.sniff import UNKNOWN, read
+from deltackpt.formats.source_file import SourceFile
+from deltackpt.formats.wording import shown_path
+from deltackpt.fs.open_files import OpenFiles
+from deltackpt.fs.tree import Found, FoundFile, FoundLink, changed, open_tree, outside, walk
+
+
+@contextmanager
+def folder_content(path: str, *, strict: bool = False) -> Iterator[Content]:
+    """A checkpoint folder; its files are opened as they are read, while the block runs.
+
+    UnsafeError for a symbolic link that leads out of the folder. Damaged files as in :func:`file_content`.
+    """
+    with ExitStack() as stack:
+        root = stack.enter_context(open_tree(path))
+        found = walk(root, path)
+        tree = _Tree(path, root, stack.enter_context(OpenFiles(root, path, found)), found)
+        tree.check_links()
+        files = tree.read(strict=strict)
+        assembly = Assembly()
+        stated = {one.file.described.path: one for one in assembly.folder(files, homes(files))}
+        skeletons = files_by_part(os.path.basename(os.path.abspath(path)), tree.found, stated)
+        parts = tuple(assembly.part(name, skeletons.get(name)) for name in assembly.trees)
+        warnings = tuple(file.warning for file in files if file.warning is not None)
+        yield Content(parts, warnings, tree.check_unchanged)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """The folder ``name``, open as ``root``, and what was found in it."""
+
+    name: str
+    root: int
+    opened: OpenFiles
+    found: tuple[Found, ...]
+
+    def check_links(self) -> None:
+        links = {one.path: one.target for one in self.found if isinstance(one, FoundLink)}
+        for path in links:
+            if outside(links, path):
+                shown = shown_path(os.path.join(self.name, path))
+                raise UnsafeError(
+                    f"{shown}: a symbolic link out of the folder, to {links[path]!r};"
+                    " what it points to would not be committed; put the file itself there"
+                )
+
+    def read(self, *, strict: bool) -> list[Described]:
+        """Every file, read."""
+        files = [one for one in self.found if isinstance(one, FoundFile)]
+        sources = {file.path: self._source(file) for file in files}
+        folder = Folder({file.path: file.size for file in files}, lambda path: _as_it_is(sources[path]))
+        reading = read_folder(folder)
+        return [_described(path, source, reading, strict=strict) for path, source in sources.items()]
+
+    def _source(self, file: FoundFile) -> SourceFile:
+        shown = shown_path(os.path.join(self.name, file.path))
+        return SourceFile(lambda: self.opened.lend(file.path), file.size, file.mtime_ns, file.mode, shown)
+
+    def check_unchanged(self) -> None:
+        """ChangedError when the tree is not as it was found: files were written to, came or went."""
+        before = {one.path: one for one in self.found}
+        now = {one.path: one for one in walk(self.root, self.name)}
+        for path in sorted(before.keys() | now.keys()):
+            if before.get(path) != now.get(path):
+                raise changed(os.path.join(self.name, path))
+
+
+@contextmanager
+def _as_it_is(source: SourceFile) -> Iterator[SourceFile]:
+    yield source
+
+
+def _described(path: str, file: SourceFile, folder: FolderReading, *, strict: bool) -> Described:
+    """The file as the description of another file, or a reader, understands it."""
+    own = folder.files.get(path)
+    if own is None or own.format != "distcp":
+        sniffed = read(file)
+        own = sniffed if own is None or (sniffed.format != UNKNOWN and sniffed.warning is None) else own
+    refusal = folder.refusals.get(path)
+    if refusal is not None and own.warning is None:
+        own = Reading(own.format, own.spans, refusal, own.state, own.checksums)
+    return described(path, file, own, strict=strict)

@@ -1,0 +1,62 @@
+"""Which part of a commit a file of a folder belongs to, told by the names that training tools give.
+
+Transformers, Accelerate, PEFT, Diffusers, DeepSpeed, Megatron, FSDP and the original Llama files. What is not listed
+here belongs to the part of the folder itself.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+
+ROOT = ""
+MODEL = "model"
+OPTIMIZER = "optimizer"
+
+# Any step of a path may match, the folder's first; of two lines that match, the upper one counts.
+_PATTERNS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (ROOT, ("model_optim_rng.*",)),
+    (OPTIMIZER, ("optimizer.*", "optimizer_[0-9]*", "*optim_states.*", "distrib_optim.*", "optim.*")),
+    ("scheduler", ("scheduler.*", "scheduler_[0-9]*", "lr_scheduler.*")),
+    ("scaler", ("scaler.*", "scaler_[0-9]*", "grad_scaler.*")),
+    ("rng", ("rng_state*", "random_states_*")),
+    (
+        MODEL,
+        (
+            "model.*",
+            "model-[0-9]*",
+            "model_[0-9]*",
+            "pytorch_model.*",
+            "pytorch_model[-_]*",
+            "adapter_model.*",
+            "diffusion_pytorch_model*",
+            "*model_states.*",
+            "consolidated.*",
+        ),
+    ),
+)
+
+ROLES = tuple(dict.fromkeys(role for role, _ in _PATTERNS))
+
+# Descriptions of models and their training, which are no weights.
+_NOT_WEIGHTS = re.compile(r".*\.(py|md|txt|log|yaml|yml|toml|cfg|ini|jinja)\Z", re.IGNORECASE | re.DOTALL)
+_RULES = tuple((role, re.compile("|".join(map(translate, patterns)), re.IGNORECASE)) for role, patterns in _PATTERNS)
+
+# Of the names in a folder of torch.distributed.checkpoint.
+_FIRST_WORDS = {"model": MODEL, "optim": OPTIMIZER, "optimizer": OPTIMIZER}
+
+
+def role_of(path: str) -> str:
+    """The part of the file at ``path``, which is relative."""
+    if _NOT_WEIGHTS.match(path):
+        return ROOT
+    for step in path.split("/"):
+        for role, pattern in _RULES:
+            if pattern.match(step):
+                return role
+    return ROOT
+
+
+def role_of_name(name: str) -> str:
+    """The part of a tensor that a file of many roles names so: ``optim.state.w.exp_avg``, ``model.w``."""
+    return _FIRST_WORDS.get(name.split(".", 1)[0], ROOT)

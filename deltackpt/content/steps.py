@@ -1,0 +1,22 @@
+"""Paths without the numbers that change from one checkpoint of a run to the next.
+
+``global_step1000/mp_rank_00_model_states.pt`` and ``global_step2000/mp_rank_00_model_states.pt`` are the same file of
+two steps. Numbers of ranks and shards are no steps: they tell files of one checkpoint apart.
+"""
+
+from __future__ import annotations
+
+import re
+
+_WORDS = "global_?steps?|steps?|checkpoints?|ckpts?|iterations?|iters?|epochs?|ep|updates?|tokens"
+_STEP = re.compile(rf"(?i)(?<![a-z0-9])({_WORDS})([-_=.]?)(\d+)(?![0-9]*-of-)")
+_METRIC = re.compile(
+    r"(?i)((?:loss|acc|accuracy|ppl|perplexity|bleu|f1|auc|score|metric)[=_-])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
+)
+
+MARK = "*"
+
+
+def stable(path: str) -> str:
+    """``path`` with each step number, and each metric's value, replaced by ``*``."""
+    return _METRIC.sub(rf"\g<1>{MARK}", _STEP.sub(rf"\g<1>\g<2>{MARK}", path))

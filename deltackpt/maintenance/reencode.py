@@ -1,0 +1,122 @@
+"""Encoding live records anew: what they hold stays, what they stand on changes.
+
+A plan says to the byte what that would write. It holds the payloads, too, as far as there is memory; the others are
+encoded a second time when they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from deltackpt.chunkstore.encoder import Candidate, encode_record
+from deltackpt.chunkstore.pack_writer import Payload
+from deltackpt.chunkstore.reader import ChunkReader
+from deltackpt.chunkstore.record import MAX_RANK, Member, RecordHead
+from deltackpt.ids import ChunkId
+from deltackpt.maintenance.survey import Place, Survey
+from deltackpt.tensor.dtype import Element
+
+KEPT_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """Chunks on which a record may stand, one for each member, with cost and rank as they were when it was planned."""
+
+    chunks: tuple[ChunkId, ...]
+    cost: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reencoded:
+    """A live record, encoded anew. ``payload`` is None when memory ran short."""
+
+    place: Place
+    head: RecordHead
+    footings: tuple[Footing, ...]
+    budget: float
+    payload: Payload | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def growth(self) -> int:
+        """Bytes that the new record has more than the old one."""
+        return self.head.stored_length - self.place.entry.head.stored_length
+
+    def is_current(self, survey: Survey) -> bool:
+        """Whether the old record is still the one in use: what stands on that, now or soon, stands on the new one."""
+        places = [survey.in_use.get(member.id) for member in self.head.members]
+        return all(place is not None and place.entry is self.place.entry for place in places)
+
+
+@dataclass(slots=True)
+class Reencoder:
+    """Encodes records of a store anew; ``chunks`` are those that commits need, others are left out of a record.
+
+    What it planned counts as done: :meth:`head` is of the new record then.
+    """
+
+    survey: Survey
+    reader: ChunkReader
+    chunks: Collection[ChunkId]
+    _heads: dict[ChunkId, RecordHead] = field(default_factory=dict)
+    _kept: int = 0
+
+    def members(self, place: Place) -> tuple[Member, ...]:
+        """Those members of a record that commits need from it."""
+        members = place.entry.head.members
+        return tuple(m for m in members if m.id in self.chunks and self.survey.in_use[m.id].entry is place.entry)
+
+    def head(self, chunk: ChunkId) -> RecordHead:
+        """Of the record that will hold the chunk."""
+        return self._heads.get(chunk) or self.survey.in_use[chunk].entry.head
+
+    def footing(self, chunks: Sequence[ChunkId | None], members: Sequence[Member]) -> Footing | None:
+        """What a record of ``members`` may stand on, or None where a chunk is missing or is not of its length."""
+        found = tuple(chunk for chunk in chunks if chunk is not None)
+        if len(found) < len(members) or any(map(self._differ, found, members)):
+            return None
+        heads = [self.head(chunk) for chunk in found]
+        cost, rank = max(head.cost for head in heads), max(head.rank for head in heads)
+        return Footing(found, cost, rank) if rank < MAX_RANK else None
+
+    def _differ(self, chunk: ChunkId, member: Member) -> bool:
+        return all(found.id != chunk or found.length != member.length for found in self.head(chunk).members)
+
+    def plan(self, place: Place, footings: Iterable[Footing | None], budget: float) -> Reencoded:
+        """The record at ``place`` on the best of ``footings``, or whole; reads what it takes.
+
+        ``budget`` is what decoding it may cost, in ns per plain byte. CorruptError or NotFoundError when the record, or
+        one of the footings, cannot be read.
+        """
+        usable = tuple({footing.chunks: footing for footing in footings if footing is not None}.values())
+        head, payload = self._encode(place, usable, budget)
+        self._heads.update((member.id, head) for member in head.members)
+        keeps = self._kept + head.payload_length <= KEPT_BYTES
+        self._kept += head.payload_length if keeps else 0
+        return Reencoded(place, head, usable, budget, payload if keeps else None)
+
+    def take_back(self, planned: Iterable[Reencoded]) -> None:
+        """Leave these as they are, which nothing else was planned to stand on."""
+        for record in planned:
+            self._kept -= record.head.payload_length if record.payload is not None else 0
+            for member in record.head.members:
+                self._heads.pop(member.id, None)
+
+    def payload(self, record: Reencoded) -> Payload:
+        """The payload of a planned record, to be asked for once: it counts as kept until then."""
+        if record.payload is not None:
+            self._kept -= record.head.payload_length
+            return record.payload
+        return self._encode(record.place, record.footings, record.budget)[1]
+
+    def _encode(self, place: Place, footings: Iterable[Footing], budget: float) -> tuple[RecordHead, Payload]:
+        old, members = place.entry.head, self.members(place)
+        plain = self._plain([member.id for member in members])
+        candidates = [Candidate(f.chunks, self._plain(f.chunks), f.cost, f.rank) for f in footings]
+        return encode_record(old.kind, Element(old.element), members, plain, candidates, budget)
+
+    def _plain(self, chunks: Iterable[ChunkId]) -> memoryview:
+        plains = [self.reader.read(chunk) for chunk in chunks]
+        return plains[0] if len(plains) == 1 else memoryview(b"".join(plains))
