@@ -95,7 +95,8 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
 
 def _refuse(layout: Layout, reason: str) -> StoreFacts:
     raise FormatError(
-        f"{layout.facts!r} is damaged ({reason}); restore it from a copy, the data beside it is untouched"
+        f"{layout.facts!r} is damaged ({reason}); restore it from a copy, or run `deltackpt repair`:"
+        " the data beside it is untouched"
     )
 
 

@@ -213,6 +213,6 @@ def legible_body(data: bytes) -> LogRecord | None:
 def damaged(number: int, path: str, reason: str) -> LogCorruptError:
     return LogCorruptError(
         f"log record {number} ({path}): {reason}; commits before it are intact,"
-        " restore this file from a copy of the store",
+        " run `deltackpt repair`, or restore this file from a copy of the store",
         number,
     )
