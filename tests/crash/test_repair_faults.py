@@ -240,6 +240,37 @@ class Stubborn(Disk):
         super().link(source, target)
 
 
+def test_a_gc_goes_on_beside_a_repair(tmp_path: Path) -> None:
+    """It takes garbage away, and moves what the repair is about to copy, just before the repair publishes."""
+    path = str(tmp_path / "store")
+    with small_files(), Store.init(path, options=ONE_THREAD, reserve=0) as store:
+        store.commit({"kept": KEPT, "lost": LOST}, step=1)
+        store.commit({"other": noise(8, 30_000), "garbage": noise(9, 30_000)}, branch="dev", step=1)
+        store.commit({"other": noise(8, 30_000)}, step=2)
+        _a_record(store)
+        garbage = next(path for path in packs(store) if noise(9, 64).tobytes() in path.read_bytes())
+        damage(garbage, garbage.read_bytes().index(noise(8, 64).tobytes()[:32]) + 200)
+
+        class Collecting(Disk):
+            done = False
+
+            def link(self, source: str, target: str) -> None:
+                if not self.done and target.endswith(".rec"):
+                    self.done = True
+                    store.delete_branch("dev")
+                    with suppress(DeltackptError):
+                        store.gc()
+                super().link(source, target)
+
+        repair(path, execute=True, disk=Collecting())
+        repair(path, execute=True)
+        assert (store.load("step:1", select="kept")["kept"] == KEPT).all()
+        assert repair(path).empty
+        assert all("declared lost" in problem.what for problem in store.verify(data=True).problems)
+        store.commit({"other": noise(8, 30_000), "lost": LOST}, step=3)
+        assert store.verify(data=True).ok
+
+
 def test_a_writer_goes_on_beside_a_repair(tmp_path: Path) -> None:
     """At each record that a repair publishes, a commit comes first; and the other way round."""
     path = str(tmp_path / "store")

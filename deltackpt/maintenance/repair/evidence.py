@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from deltackpt.chunkstore.environment import IndexDamagedError
@@ -11,7 +11,7 @@ from deltackpt.chunkstore.facts import StoreFacts
 from deltackpt.chunkstore.index import CommitRow, Index, PackRow, View
 from deltackpt.chunkstore.index_folder import index_folder
 from deltackpt.chunkstore.layout import Layout, epoch_named
-from deltackpt.chunkstore.location import Location
+from deltackpt.chunkstore.location import Location, inline_record
 from deltackpt.chunkstore.log import MAX_SEGMENT_BYTES, Log
 from deltackpt.chunkstore.log_record import MAGIC, LogCorruptError, Position, Published, decode_at
 from deltackpt.errors import DeltackptError
@@ -21,7 +21,7 @@ from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What an index says, as of the record before ``position``."""
+    """What an index says, as of the record before ``position``. ``chunks`` are those that missing records brought."""
 
     position: Position
     tail: bytes
@@ -81,7 +81,7 @@ def gather(disk: Disk, layout: Layout, facts: StoreFacts) -> Evidence:
                 continue
             if record is not None:
                 sound[number] = record
-    known = _known(layout, facts, log)
+    known = _known(layout, facts, log, sound)
     last = max(log.length(), 0 if known is None else known.position.number)
     return Evidence(disk, layout, log, sound, faults, bad, last, known)
 
@@ -103,31 +103,40 @@ def _in_segment(disk: Disk, layout: Layout, last: int, epoch: EpochId) -> Iterat
         at = data.find(MAGIC, at + size)
 
 
-def _known(layout: Layout, facts: StoreFacts, log: Log) -> Known | None:
-    """What the index says; None when there is none that can be trusted."""
+def _known(layout: Layout, facts: StoreFacts, log: Log, sound: Collection[int]) -> Known | None:
+    """What the index says; None when it knows of nothing that is not ``sound``, or there is none to be trusted."""
     folder = index_folder(layout, facts.key)
     # Opening one that is not there would make a folder for it.
     if not os.path.exists(os.path.join(folder, "lmdb", "data.mdb")):
         return None
     try:
         with Index(folder, facts.key, log.start).view() as view:
-            return _everything(view)
+            missing = {number for number in range(1, view.applied + 1) if number not in sound}
+            return _everything(view, missing) if missing else None
     except IndexDamagedError:
         return None
 
 
-def _everything(view: View) -> Known:
+def _everything(view: View, missing: Set[int]) -> Known:
     order = {commit: row for commit in view.order() if (row := view.commit(commit)) is not None}
+    packs = view.packs()
+    theirs = {pack for pack, row in packs.items() if row.added in missing}
     return Known(
         view.position,
         view.tail,
         view.refs(),
         order,
-        view.packs(),
-        dict(view.chunks()),
+        packs,
+        {chunk: at for chunk, at in view.chunks() if at.pack in theirs or _number(at.pack) in missing},
         view.condemned(),
         view.orphans(),
         view.lost(),
         {commit: view.deleted(commit) for commit in order},
         {commit: view.annotations(commit) for commit in order},
     )
+
+
+def _number(pack: PackId) -> int:
+    """The number of the log record that carries an inline pack; 0 for any other."""
+    inline = inline_record(pack)
+    return 0 if inline is None else inline.number

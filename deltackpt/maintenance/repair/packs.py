@@ -69,13 +69,14 @@ class PackRepair:
         for pack, findings in self.causes.items():
             sound = sum(place.pack == pack for place in self.copied)
             what = findings[0].what + (f" (and {len(findings) - 1} more in this pack)" if len(findings) > 1 else "")
-            told = f"{_counted(sound, 'sound record')} copied to a new pack"
+            told = f"replaced by a new pack with its {_counted(sound, 'sound record')}"
             yield Mend(what, told, layout.pack(pack) if inline_record(pack) is None else "")
         for source in dict.fromkeys(self.fetched.values()):
             count = sum(found is source for found in self.fetched.values())
             yield Mend(f"{_counted(count, 'chunk')} cannot be read", f"fetched from {source.name!r}")
         if news := self.missing - self.survey.lost - self.fetched.keys():
-            yield Mend(f"{_counted(len(news), 'chunk')} cannot be had", "declared lost, until something brings them")
+            them = "it" if len(news) == 1 else "them"
+            yield Mend(f"{_counted(len(news), 'chunk')} cannot be had", f"declared lost, until something brings {them}")
         for move in dangling_refs(self.survey):
             ref, lost = parse_key(move.name), CommitId(move.old or b"")
             now = f"moved to {CommitId(move.new).short}" if move.new else "removed: no commit of it is known"

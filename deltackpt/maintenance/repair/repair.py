@@ -12,20 +12,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 from deltackpt.chunkstore.layout import Layout
+from deltackpt.chunkstore.transaction import StaleTransactionError
+from deltackpt.errors import LockedError
 from deltackpt.fs.disk import Disk
 from deltackpt.history.repository import Options, Repository
 from deltackpt.maintenance.repair.evidence import gather
 from deltackpt.maintenance.repair.facts import plan_facts
 from deltackpt.maintenance.repair.log import LogRepair
 from deltackpt.maintenance.repair.packs import plan_packs
-from deltackpt.maintenance.repair.plan import RepairPlan
-from deltackpt.maintenance.repair.sources import open_sources
+from deltackpt.maintenance.repair.plan import Mend, RepairPlan
+from deltackpt.maintenance.repair.sources import Source, open_sources
 from deltackpt.maintenance.repair.substitute import Substitutes
 
 Progress = Callable[[int, int], None]
+
+_MAX_RESTARTS = 10
 
 
 def repair(
@@ -58,13 +62,25 @@ def repair(
             # What the damaged record carried stands elsewhere in its substitute.
             repository.chunks.rebuild()
         opened = [stack.enter_context(closing(source)) for source in open_sources(repository, sources)]
-        plan = plan_packs(repository, opened, progress)
+        packs = _repair_packs(repository, opened, execute, progress)
+        return RepairPlan((*mends, *packs.mends), (*log.losses(), *packs.losses))
+
+
+def _repair_packs(
+    repository: Repository, sources: Sequence[Source], execute: bool, progress: Progress | None
+) -> RepairPlan:
+    for _ in range(_MAX_RESTARTS):
+        mends: list[Mend] = []
+        plan = plan_packs(repository, sources, progress)
         if plan.stale_index is not None:
             mends.append(plan.stale_index)
             if execute:
                 repository.chunks.rebuild()
-                plan = plan_packs(repository, opened, progress)
+                plan = plan_packs(repository, sources, progress)
         mends += plan.mends()
-        if execute:
-            plan.execute()
-        return RepairPlan(tuple(mends), (*log.losses(), *plan.losses))
+        # A gc may take away what is about to be copied; what is left to do is then another plan.
+        with suppress(StaleTransactionError, FileNotFoundError):
+            if execute:
+                plan.execute()
+            return RepairPlan(tuple(mends), plan.losses)
+    raise LockedError(f"gave up after a gc overtook this repair {_MAX_RESTARTS} times; let it finish")

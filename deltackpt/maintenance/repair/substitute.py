@@ -156,7 +156,6 @@ class Substitutes:
             after.apply(published.record if published is not None else record)
         deleted = {(commit, part): purged for commit, ps in known.deleted.items() for part, purged in ps.items()}
         annotations = {(commit, name): value for commit, ns in known.annotations.items() for name, value in ns.items()}
-        brought = {chunk for chunk in after.lost if chunk in known.chunks}
         return msgspec.structs.replace(
             record,
             dropped=tuple(sorted(after.commits - known.order.keys())),
@@ -164,7 +163,7 @@ class Substitutes:
             condemned=tuple(sorted(known.condemned - after.condemned)),
             revived=tuple(sorted(after.condemned - known.condemned - (after.packs - known.packs.keys()))),
             orphans=tuple(sorted(known.orphans - after.orphans)),
-            lost=tuple(sorted({*map(ChunkId, record.lost), *(known.lost - after.lost - brought)})),
+            lost=tuple(sorted({*map(ChunkId, record.lost), *(known.lost - after.lost)})),
             deleted=tuple(Piece(*key) for key in deleted if key not in after.deleted),
             undeleted=tuple(Piece(*key) for key in after.deleted if key not in deleted),
             annotated=tuple(
@@ -204,6 +203,8 @@ class Substitutes:
                 name = f"heads/{_decoded(commit)}"
                 if identity in own and own[identity].name == name:
                     moves.setdefault(name, RefMove(name, self._state.refs.get(name), identity))
+            # Those that could not be proved are named as lost.
+            self._named |= own.keys()
         packs = dict(self._strays()) if number == self._first_unseen() else {}
         brought = _brought(self.evidence) if packs else set()
         arriving = {member.id for found in packs.values() for e in found[1] for member in e.head.members}
