@@ -193,6 +193,6 @@ class ChunkStore:
             path = self.layout.record(position.epoch, position.number)
             raise LogCorruptError(
                 f"log record {position.number} ({path}): missing, though the index has seen it;"
-                " restore this file from a copy of the store"
+                " run `deltackpt repair`, or restore this file from a copy of the store"
             )
         return published.record.write_id == write_id

@@ -51,9 +51,10 @@ class Survey:
 
     ``packs`` are those of the store with their sizes and entries, inline bytes of log records included, which count as
     packs; ``published`` every pack that ever was part of it;
-    ``finished`` those whose files may be unlinked: gone, or orphans that no writer may publish any more. ``deleted``
-    are the parts of commits that were deleted, None standing for all of a commit; ``purged`` those whose contents a
-    gc has taken.
+    ``finished`` those whose files may be unlinked: gone, or orphans that no writer may publish any more;
+    ``quarantined`` those that are gone and whose files are kept. ``lost`` chunks are declared lost and were not brought
+    since. ``deleted`` are the parts of commits that were deleted, None standing for all of a commit; ``purged`` those
+    whose contents a gc has taken.
     """
 
     store: ChunkStore
@@ -67,6 +68,8 @@ class Survey:
     purged: set[tuple[CommitId, str | None]] = field(default_factory=set)
     published: set[PackId] = field(default_factory=set)
     finished: set[PackId] = field(default_factory=set)
+    quarantined: set[PackId] = field(default_factory=set)
+    lost: set[ChunkId] = field(default_factory=set)
     opened: int = 0
     inline_bytes: dict[EpochId, int] = field(default_factory=dict)
     _tail: bytes = b""
@@ -154,6 +157,7 @@ class Survey:
         for chunk, place in members:
             if chunk not in unused and (takes_over or chunk not in self.in_use):
                 self.in_use[chunk] = place
+                self.lost.discard(chunk)
 
     def _apply(self, published: Published) -> None:
         record = published.record
@@ -174,7 +178,10 @@ class Survey:
         for piece in record.undeleted:
             self.deleted.get(CommitId(piece.commit), set()).discard(piece.part)
         self.purged |= {(CommitId(piece.commit), piece.part) for piece in record.purged}
-        self._forget(record.gone, record.forgotten)
+        self._forget(record.gone, (*record.forgotten, *record.lost))
+        self.quarantined |= {PackId(pack) for pack in record.quarantined}
+        self.finished -= self.quarantined
+        self.lost |= {ChunkId(chunk) for chunk in record.lost}
 
     def _forget(self, gone: Iterable[bytes], forgotten: Iterable[bytes]) -> None:
         for pack in map(PackId, gone):

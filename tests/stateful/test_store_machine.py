@@ -6,9 +6,11 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import damage
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -98,6 +100,7 @@ class StoreMachine(RuleBasedStateMachine):
     commits = Bundle("commits")
     steps = 0
     repacked = 0
+    mended = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -249,6 +252,19 @@ class StoreMachine(RuleBasedStateMachine):
     def lose_the_index(self) -> None:
         shutil.rmtree(os.path.join(self.store.path, "index"))
 
+    @rule(which=st.integers(0, 1000), kind=st.sampled_from(["log/*/*.rec", "segments/*.seg", "packs/*/*.pack"]))
+    def damage_and_repair(self, which: int, kind: str) -> None:
+        """The time of a record, or the end of a pack: nothing of it is needed that is not known elsewhere."""
+        list(self.store.log())
+        found = sorted(Path(self.store.path).glob(kind))
+        if found:
+            path = found[which % len(found)]
+            at = -4 if kind.endswith("pack") else path.read_bytes().index(b"time_ns") + 12
+            damage(path, at)
+            assert Store.repair(self.store.path, execute=True).ok
+            assert Store.repair(self.store.path).empty
+            StoreMachine.mended += 1
+
     @rule(commit=commits)
     def load(self, commit: str) -> None:
         if commit in self.model.visible():
@@ -306,7 +322,8 @@ def run(examples: int, steps: int) -> None:
 
 def test_a_store_is_a_dict() -> None:
     run(examples=60, steps=30)
-    assert StoreMachine.repacked > 100
+    assert StoreMachine.repacked > 40
+    assert StoreMachine.mended > 40
 
 
 @pytest.mark.campaign
