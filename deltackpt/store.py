@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from deltackpt.maintenance.keep import Keep
     from deltackpt.maintenance.prune import PrunePlan
     from deltackpt.maintenance.repack.repack import RepackReport
+    from deltackpt.maintenance.repair.plan import RepairPlan
     from deltackpt.maintenance.stats import Stats
     from deltackpt.maintenance.verify.completeness import Completeness
     from deltackpt.maintenance.verify.file import FileCheck
@@ -591,6 +592,24 @@ class Store:
         from deltackpt.maintenance.doctor.examine import examine
 
         return examine(os.fspath(path))
+
+    @staticmethod
+    def repair(
+        path: str | os.PathLike[str],
+        *,
+        execute: bool = False,
+        sources: Sequence[str | os.PathLike[str]] = (),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> RepairPlan:
+        """Say how the store at ``path``, which need not open, can be mended and what is lost; ``execute`` mends it.
+
+        ``sources`` are other stores, and files with tensors, where lost chunks are looked for. Damaged files are kept
+        in ``quarantine/``; nothing is deleted. Safe beside writers and readers. ``progress`` hears (bytes read, bytes
+        in all), from several threads.
+        """
+        from deltackpt.maintenance.repair.repair import repair
+
+        return repair(os.fspath(path), execute=execute, sources=[os.fspath(s) for s in sources], progress=progress)
 
     def _commits(self, refs: Iterable[Ref]) -> list[Commit]:
         """The commits of ``refs``, those of a range ``OLD..NEW`` oldest first."""

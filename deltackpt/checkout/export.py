@@ -15,6 +15,7 @@ from deltackpt.checkout.file_form import Exported, exported
 from deltackpt.checkout.files import stored_files
 from deltackpt.checkout.leaves import NamedTensor, part_leaves
 from deltackpt.checkout.load import skeletons
+from deltackpt.checkout.losses import losses_of
 from deltackpt.checkout.ranges import read_boxes
 from deltackpt.checkout.rebuild import rebuild_file, rebuild_folder
 from deltackpt.checkout.wrappers import without_wrappers
@@ -57,13 +58,14 @@ def checkout(
     if names not in get_args(Names):
         raise InvalidInputError(f"names is 'module' or 'stored', not {brief(names)}")
     _refuse_within_store(path)
-    files = stored_files(repository, commit)
-    if files is not None and files.is_folder:
-        return rebuild_folder(repository, commit, files, path, part, force, progress)
-    check_target(path, force=force)
-    if files is not None and part is None:
-        return rebuild_file(repository, commit, files, path, force, progress)
-    return _export(repository, commit, part, names, path, force, progress)
+    with losses_of(commit):
+        files = stored_files(repository, commit)
+        if files is not None and files.is_folder:
+            return rebuild_folder(repository, commit, files, path, part, force, progress)
+        check_target(path, force=force)
+        if files is not None and part is None:
+            return rebuild_file(repository, commit, files, path, force, progress)
+        return _export(repository, commit, part, names, path, force, progress)
 
 
 def _refuse_within_store(path: str) -> None:

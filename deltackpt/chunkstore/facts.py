@@ -95,7 +95,8 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
 
 def _refuse(layout: Layout, reason: str) -> StoreFacts:
     raise FormatError(
-        f"{layout.facts!r} is damaged ({reason}); restore it from a copy, the data beside it is untouched"
+        f"{layout.facts!r} is damaged ({reason}); restore it from a copy, or run `deltackpt repair`:"
+        " the data beside it is untouched"
     )
 
 
@@ -126,13 +127,7 @@ def create(disk: Disk, layout: Layout, created: str, reserve_bytes: int | None =
     if reserve_bytes is not None:
         _check_room(disk, layout, reserve_bytes)
     keep_reserve(disk, layout, facts.reserve_bytes)
-    staged = os.path.join(layout.log, f".{facts.store_id}.tmp")
-    fd = disk.create(staged)
-    try:
-        disk.write(fd, [msgspec.json.format(msgspec.json.encode(facts), indent=2), b"\n"], staged)
-        disk.sync(fd, staged)
-    finally:
-        disk.close(fd, staged)
+    staged = _stage(disk, layout, facts)
     try:
         _probe_link(disk, layout, staged)
         # A folder being filled by two at once gets the facts of the first.
@@ -144,6 +139,23 @@ def create(disk: Disk, layout: Layout, created: str, reserve_bytes: int | None =
     for folder in (layout.log, layout.root):
         disk.sync_directory(folder)
     return facts
+
+
+def write_facts(disk: Disk, layout: Layout, facts: StoreFacts) -> None:
+    """Put facts in the place of those that are there, whole or not at all."""
+    disk.rename(_stage(disk, layout, facts), layout.facts)
+    disk.sync_directory(layout.root)
+
+
+def _stage(disk: Disk, layout: Layout, facts: StoreFacts) -> str:
+    staged = os.path.join(layout.log, f".{os.urandom(16).hex()}.tmp")
+    fd = disk.create(staged)
+    try:
+        disk.write(fd, [msgspec.json.format(msgspec.json.encode(facts), indent=2), b"\n"], staged)
+        disk.sync(fd, staged)
+    finally:
+        disk.close(fd, staged)
+    return staged
 
 
 def _make_folders(disk: Disk, path: str) -> None:

@@ -29,6 +29,10 @@ class ChunkCorruptError(CorruptError):
     """A chunk's bytes cannot be had as they were committed."""
 
 
+class ChunkLostError(ChunkCorruptError):
+    """A chunk whose bytes were damaged, as a repair has declared. It comes back with whatever brings it again."""
+
+
 class ChunkNotFoundError(NotFoundError):
     """No record of the store holds the chunk any more."""
 
@@ -60,10 +64,11 @@ class ChunkReader:
         wanted = list(chunks)
         return self._store.look(lambda view: _closure(view, wanted))
 
-    def dependencies(self, view: View, chunks: Iterable[ChunkId]) -> list[Location]:
+    def dependencies(self, view: View, chunks: Iterable[ChunkId], *, despite_losses: bool = False) -> list[Location]:
         """Every location that reading ``chunks`` touches, bases of whole records included.
 
-        ChunkNotFoundError when the index lacks one of them.
+        ChunkNotFoundError when the index lacks one of them; with ``despite_losses`` those that are declared lost are
+        passed over.
         """
         found: Locations = {}
         pending = list(chunks)
@@ -72,6 +77,8 @@ class ChunkReader:
             if chunk in found:
                 continue
             location = view.chunk(chunk)
+            if location is None and despite_losses and view.is_lost(chunk):
+                continue
             if location is None:
                 raise ChunkNotFoundError(f"chunk {chunk.short} is in no pack of the store; run `deltackpt verify`")
             found[chunk] = location
@@ -231,6 +238,11 @@ class ChunkReader:
     def _location(self, chunk: ChunkId, known: Locations) -> Location:
         if chunk not in known:
             known.update(self.locate([chunk]))
+        if chunk not in known and self._store.look(lambda view: view.is_lost(chunk)):
+            raise ChunkLostError(
+                f"chunk {chunk.short} is lost; run `deltackpt repair --from` a copy that has it,"
+                " or commit a state that does"
+            )
         if chunk not in known:
             # A key of the index may have rotted away.
             self._store.doubt()

@@ -32,6 +32,7 @@ COMMANDS = (
     "gc",
     "repack",
     "verify",
+    "repair",
     "doctor",
     "demo",
     "completion",

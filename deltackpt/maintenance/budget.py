@@ -69,7 +69,7 @@ def _sorted_by_need(collector: Collector, candidates: Sequence[Sequence[Deleted]
     chunks: list[list[ChunkId]] = [[] for _ in range(len(candidates) + 1)]
     parts: list[list[ChunkId]] = [[] for _ in chunks]
     for commit in collector.marks.commits:
-        deleted = collector.survey.deleted.get(commit, set())
+        deleted = collector.deleted(commit)
         if None not in deleted:
             whole = places.get((commit, None), len(candidates))
             stored = collector.survey.commits[commit]

@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.layout import is_retired, pack_named
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import Piece, Position
@@ -42,7 +43,7 @@ from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.mark import Deleted, Marks, live_records
 from deltackpt.maintenance.rebase import rebase
 from deltackpt.maintenance.reencode import Reencoded, Reencoder
-from deltackpt.maintenance.survey import Place, Survey
+from deltackpt.maintenance.survey import Place, Survey, take_survey
 
 REPACK_DEAD_FRACTION = 0.10
 SPARED_SECONDS = 3600.0
@@ -99,10 +100,17 @@ class Collector:
     progress: Progress | None = None
     survey: Survey = field(init=False)
     marks: Marks = field(init=False)
+    _besides: dict[CommitId, set[str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.survey = Survey(self.repository.chunks)
+        self.survey = take_survey(self.repository.chunks)
         self.marks = Marks(self.repository.manifests)
+        for commit, part in self.what_if:
+            self._besides.setdefault(commit, set()).add(part)
+
+    def deleted(self, commit: CommitId) -> set[str | None]:
+        """Parts of a commit that are deleted, or taken as that; None stands for all of it."""
+        return self.survey.deleted.get(commit, set()) | self._besides.get(commit, set())
 
     def plan(self) -> GcPlan:
         """Look at everything and decide; changes nothing."""
@@ -167,6 +175,9 @@ class Collector:
         self.repository.chunks.log.sweep()
         self._unlink([*plan.leftovers, *self._leftovers()])
         archive_sealed(self.repository)
+        # The index is a cache: one that cannot be compacted is none of gc's concern.
+        with contextlib.suppress(IndexDamagedError, StorageError):
+            self.repository.chunks.index.update().compact()
         return plan
 
     def look(self) -> Position:
@@ -175,10 +186,8 @@ class Collector:
             self.survey.advance()
             # Manifests are found by the index, which must not lag behind the commits that the survey knows.
             self.repository.chunks.catch_up()
-            for commit, part in self.what_if:
-                self.survey.deleted.setdefault(commit, set()).add(part)
             try:
-                self.marks.extend(self.survey)
+                self.marks.extend(self.survey, self._besides)
                 return self.survey.position
             except NotFoundError:
                 # Nor may the index be ahead: another gc may have taken a manifest that the survey still counts on.
@@ -292,7 +301,7 @@ class Collector:
 
     def _transaction(self) -> Transaction:
         # An inline copy would go to the log, which gives nothing back: copies go to packs, however small.
-        return Transaction(self.repository.chunks, self.repository.reader, inline_limit=0)
+        return Transaction(self.repository.chunks, self.repository.reader, inline_limit=0, copying=True)
 
     def _publish(self, transaction: Transaction, decide: Callable[[], Decision]) -> None:
         """Publish what ``decide`` makes of the survey, under the very number that follows it."""
@@ -417,9 +426,9 @@ def _collect(make: Callable[[], Collector], dry_run: bool) -> GcPlan:
     for _ in range(_MAX_RESTARTS):
         collector = make()
         plan = collector.plan()
-        if dry_run or plan.empty:
-            return plan
         # Another gc may take away what this one is about to copy; what is left to do is then another plan.
         with contextlib.suppress(StaleTransactionError, FileNotFoundError):
-            return collector.execute(plan)
+            done = plan if dry_run or plan.empty else collector.execute(plan)
+            collector.survey.put_by()
+            return done
     raise LockedError(f"gave up after another gc overtook this one {_MAX_RESTARTS} times; let it finish")

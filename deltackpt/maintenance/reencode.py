@@ -13,6 +13,7 @@ from deltackpt.chunkstore.encoder import Candidate, encode_record
 from deltackpt.chunkstore.pack_writer import Payload
 from deltackpt.chunkstore.reader import ChunkReader
 from deltackpt.chunkstore.record import MAX_RANK, Member, RecordHead
+from deltackpt.errors import NotFoundError
 from deltackpt.ids import ChunkId
 from deltackpt.maintenance.survey import Place, Survey
 from deltackpt.tensor.dtype import Element
@@ -69,8 +70,12 @@ class Reencoder:
         return tuple(m for m in members if m.id in self.chunks and self.survey.in_use[m.id].entry is place.entry)
 
     def head(self, chunk: ChunkId) -> RecordHead:
-        """Of the record that will hold the chunk."""
-        return self._heads.get(chunk) or self.survey.in_use[chunk].entry.head
+        """Of the record that will hold the chunk; NotFoundError when it is lost."""
+        if chunk in self._heads:
+            return self._heads[chunk]
+        if chunk not in self.survey.in_use:
+            raise NotFoundError(f"chunk {chunk.short} is lost; run `deltackpt repair`")
+        return self.survey.in_use[chunk].entry.head
 
     def footing(self, chunks: Sequence[ChunkId | None], members: Sequence[Member]) -> Footing | None:
         """What a record of ``members`` may stand on, or None where a chunk is missing or is not of its length."""
