@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deltackpt.adoption.found import FoundCheckpoint
     from deltackpt.checkout.export import Names
     from deltackpt.checkout.lazy import Reader
+    from deltackpt.checkout.tree import CommitTree
     from deltackpt.commit.request import CommitRequest, OnConflict
     from deltackpt.content.content import Content
     from deltackpt.diff.diff import Diff, Side
@@ -315,6 +316,12 @@ class Store:
         from deltackpt.checkout.lazy import Reader
 
         return Reader(self._repository, self.resolve(ref))
+
+    def tree(self, ref: Ref) -> CommitTree:
+        """A commit as a tree of files, read on demand: those that were committed, and every tensor as one."""
+        from deltackpt.checkout.tree import CommitTree
+
+        return CommitTree(self._repository, self.resolve(ref))
 
     def checkout(
         self,

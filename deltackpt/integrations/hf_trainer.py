@@ -1,32 +1,34 @@
 """Hugging Face's Trainer: every checkpoint that it writes goes to a store, too, and any of them can be resumed from.
 
-Model, optimizer, scheduler and random numbers are taken from memory; the small files of ``checkpoint-N`` (settings,
-tokenizer, ``trainer_state.json``, random states of every rank) are kept as they are. The Trainer's own folders are read
-and never changed, so ``save_total_limit`` and ``load_best_model_at_end`` mean what they always did.
+The Trainer's own folders are read and never changed, so ``save_total_limit`` and ``load_best_model_at_end`` mean what
+they always did. What is taken of a checkpoint: :mod:`deltackpt.integrations.hf_checkpoints`.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
 from deltackpt.errors import InvalidInputError
+from deltackpt.integrations.hf_checkpoints import (
+    FILES_PART,
+    MODEL_FILE,
+    OPTIMIZER_FILE,
+    Checkpoints,
+    Folders,
+    Snapshots,
+    Target,
+    is_folder,
+    is_in_memory,
+)
 from deltackpt.store import Ref, Store
-from deltackpt.training.checkpointer import Checkpointer
 from deltackpt.training.files import write_files
-from deltackpt.training.rng import restore_rng, rng_state
-
-MODEL_FILE, OPTIMIZER_FILE = "model.safetensors", "optimizer.pt"
-# What is taken from memory instead.
-_LARGE = (MODEL_FILE, OPTIMIZER_FILE)
-MAX_FILE_BYTES = 64 << 20
+from deltackpt.training.ranks import Ranks
 
 
 class DeltackptCallback(TrainerCallback):
@@ -37,60 +39,53 @@ class DeltackptCallback(TrainerCallback):
     """
 
     def __init__(self, store: str | os.PathLike[str], *, branch: str = "main", **options: Any) -> None:
-        self._path = os.path.abspath(os.fspath(store))
-        self._branch = branch
-        self._options = options
-        self._files = _SmallFiles()
-        self._ckpt: Checkpointer | None = None
+        self._target = Target(os.path.abspath(os.fspath(store)), branch, options)
+        self._ranks: Ranks | None = None
+        self._checkpoints: Checkpoints | None = None
         self._saved = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **live: Any
     ) -> None:
         self._end()
-        _check_place(self._path, os.path.abspath(args.output_dir or "."))
-        self._ckpt = Checkpointer(
-            self._path,
-            model=live["model"],
-            optimizer=_inner(live["optimizer"], "optimizer"),
-            scheduler=_inner(live["lr_scheduler"], "scheduler"),
-            extra={"folder": self._files},
-            branch=self._branch,
-            config=args.to_dict(),  # type: ignore[no-untyped-call]
-            **{"catch_signals": False, **self._options},
-        )
+        _check_place(self._target.store, os.path.abspath(args.output_dir or "."))
+        self._ranks = Ranks()
+        step = state.global_step
+        if is_in_memory(args, live["model"]) and not self._ranks.from_first(lambda: self._target.was_folder(step)):
+            self._checkpoints = Snapshots(self._target, args, state, live)
+        else:
+            self._checkpoints = Folders(self._target, args, step, self._ranks)
         atexit.register(self._end)
         self._saved = state.global_step
-        if state.global_step and self._branch in self._ckpt.store.branches():
-            # The Trainer has loaded this very step, and sets random numbers itself where its loop goes on.
-            before = rng_state()
-            self._ckpt.resume(f"step:{state.global_step}")
-            restore_rng(before)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **live: Any) -> None:
-        self.save(state, args.output_dir or ".")
+        self.save(args, state, args.output_dir or ".")
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **live: Any) -> None:
         self._end()
 
-    def save(self, state: TrainerState, output_dir: str) -> None:
+    def save(self, args: TrainingArguments, state: TrainerState, output_dir: str) -> None:
         """Take the checkpoint that was just written below ``output_dir``, once. For all ranks at once."""
         step = state.global_step
-        if self._ckpt is None or step <= self._saved:
+        if self._checkpoints is None or self._ranks is None or step <= self._saved:
             return
-        self._files.folder = os.path.join(output_dir, f"checkpoint-{step}")
-        self._ckpt.epoch = int(state.epoch or 0)
-        self._ckpt.step(step - 1, _metrics(state))
-        self._ckpt.save()
+        folder = os.path.join(output_dir, f"checkpoint-{step}")
+        if isinstance(self._checkpoints, Snapshots) and not self._ranks.told(_has_model(folder)):
+            # The Trainer split a large model into several files. It will each time, so the first save tells.
+            self._checkpoints.close()
+            self._checkpoints = Folders(self._target, args, self._saved, self._ranks)
+        self._checkpoints.take(folder, state)
         self._saved = step
 
     def _end(self) -> None:
         """Until everything is durable."""
         atexit.unregister(self._end)
-        ckpt, self._ckpt = self._ckpt, None
-        if ckpt is not None:
-            with ckpt:
-                """Leaving it waits, applies the policy, and gives everything back."""
+        checkpoints, self._checkpoints = self._checkpoints, None
+        ranks, self._ranks = self._ranks, None
+        if checkpoints is not None:
+            checkpoints.close()
+        if ranks is not None:
+            ranks.close()
 
 
 class DeltackptMixin:
@@ -104,7 +99,7 @@ class DeltackptMixin:
         trainer: Any = self
         for callback in trainer.callback_handler.callbacks:
             if isinstance(callback, DeltackptCallback):
-                callback.save(trainer.state, trainer._get_output_dir(trial=trial))
+                callback.save(trainer.args, trainer.state, trainer._get_output_dir(trial=trial))
 
 
 def restore_folder(store: Store, ref: Ref, folder: str | os.PathLike[str]) -> str:
@@ -115,59 +110,19 @@ def restore_folder(store: Store, ref: Ref, folder: str | os.PathLike[str]) -> st
     """
     commit = store.resolve(ref)
     target = os.fspath(folder)
+    if is_folder(commit):
+        store.checkout(commit, target)
+        return target
     optimizer = store.load(commit, part="optimizer")
     os.makedirs(target, exist_ok=True)
-    write_files(store.load(commit, part="folder"), target)
+    write_files(store.load(commit, part=FILES_PART), target)
     store.checkout(commit, os.path.join(target, MODEL_FILE), part="model")
     torch.save(optimizer, os.path.join(target, OPTIMIZER_FILE))
     return target
 
 
-class _SmallFiles:
-    """The files of a checkpoint folder that are not taken from memory, as bytes by name."""
-
-    def __init__(self) -> None:
-        self.folder: str | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        if self.folder is None:
-            return {}
-        if not os.path.isfile(os.path.join(self.folder, MODEL_FILE)):
-            raise InvalidInputError(
-                f"{self.folder!r} holds no {MODEL_FILE}: sharded checkpoints and adapters are not taken from a Trainer;"
-                " train with a Checkpointer"
-            )
-        return dict(_small_files(self.folder))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Files are for :func:`restore_folder`."""
-
-
-def _small_files(folder: str) -> Iterator[tuple[str, Any]]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_file() and entry.name not in _LARGE:
-                with open(entry.path, "rb") as file:
-                    data = file.read(MAX_FILE_BYTES + 1)
-                if len(data) > MAX_FILE_BYTES:
-                    raise InvalidInputError(f"{entry.path!r} is larger than {MAX_FILE_BYTES >> 20} MiB; move it away")
-                yield entry.name, np.frombuffer(data, np.uint8)
-
-
-def _metrics(state: TrainerState) -> dict[str, float]:
-    """What was logged at this step: the loss, and what an evaluation found."""
-    now = [entry for entry in state.log_history if entry.get("step") == state.global_step]
-    return {
-        name: float(value)
-        for entry in now
-        for name, value in entry.items()
-        if isinstance(value, int | float) and name not in ("step", "epoch")
-    }
-
-
-def _inner(wrapped: Any, name: str) -> Any:
-    """What Accelerate has wrapped."""
-    return getattr(wrapped, name, wrapped)
+def _has_model(folder: str) -> bool:
+    return os.path.isfile(os.path.join(folder, MODEL_FILE))
 
 
 def _check_place(store: str, output_dir: str) -> None:

@@ -51,7 +51,7 @@ def test_the_page_on_training(
 
 
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("library", ["transformers", "accelerate", "lightning"])
+@pytest.mark.parametrize("library", ["transformers", "accelerate", "lightning", "fsspec"])
 def test_the_page_of_a_framework(
     library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ class Losses(TrainerCallback):
             self.told[state.global_step] = logs["loss"]
 
 
-def trainer(folder: Path, *callbacks: Any, kind: type = Trainer, **arguments: Any) -> Any:
+def trainer(
+    folder: Path, *callbacks: Any, kind: type = Trainer, around: Callable[[Any], Any] = lambda m: m, **arguments: Any
+) -> Any:
     torch.manual_seed(3)
     model = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_positions=16, n_embd=32, n_layer=2, n_head=2))
     defaults = {
@@ -61,7 +64,9 @@ def trainer(folder: Path, *callbacks: Any, kind: type = Trainer, **arguments: An
         "learning_rate": 1e-2,
     }
     settings = TrainingArguments(**{**defaults, **arguments})
-    return kind(model=model, args=settings, train_dataset=DATA, eval_dataset=DATA[:8], callbacks=list(callbacks))
+    return kind(
+        model=around(model), args=settings, train_dataset=DATA, eval_dataset=DATA[:8], callbacks=list(callbacks)
+    )
 
 
 def weights(made: Any) -> dict[str, Any]:
@@ -179,6 +184,57 @@ def test_two_ranks_save_once_and_every_rank_goes_on_where_it_stood(tmp_path: Pat
     run(back)
     whole, again = (torch.load(tmp_path / f"end-{resumed}.pt", weights_only=True) for resumed in (0, 1))
     assert equal(whole, again)
+
+
+class Sharding(GPT2LMHeadModel):
+    """Too large for one file, by a limit that fits a test."""
+
+    def save_pretrained(self, *arguments: Any, **options: Any) -> Any:
+        return super().save_pretrained(*arguments, **{**options, "max_shard_size": "40KB"})
+
+
+def sharding(model: Any) -> Any:
+    model.__class__ = Sharding
+    return model
+
+
+def test_a_checkpoint_in_several_files_is_committed_as_it_is(tmp_path: Path) -> None:
+    losses = Losses()
+    whole = trainer(tmp_path, DeltackptCallback(tmp_path / "s"), losses, around=sharding)
+    whole.train()
+    assert steps(tmp_path / "s") == [8, 6, 4, 2]
+    with Store(tmp_path / "s") as store:
+        commit = store.resolve("step:4")
+        assert (commit.holds, commit.config["max_steps"], "loss" in commit.metrics) == ("full", 8, True)
+        folder = restore_folder(store, "step:4", tmp_path / "back")
+    assert "model.safetensors.index.json" in os.listdir(folder)
+    again = Losses()
+    resumed = trainer(tmp_path / "again", DeltackptCallback(tmp_path / "s"), again, around=sharding)
+    resumed.train(resume_from_checkpoint=folder)
+    assert again.told == {step: loss for step, loss in losses.told.items() if step > 4}
+    assert equal(weights(whole), weights(resumed))
+    assert steps(tmp_path / "s") == [8, 6, 4, 2]
+    with pytest.raises(InvalidInputError, match="branch 'main' has commits already"):
+        trainer(tmp_path / "third", DeltackptCallback(tmp_path / "s"), around=sharding).train()
+
+
+def test_an_adapter_is_committed_with_its_folder_and_goes_on(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+
+    def adapted(model: Any) -> Any:
+        torch.manual_seed(5)
+        return peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True))
+
+    whole = trainer(tmp_path, DeltackptCallback(tmp_path / "s", keep=Keep(last=3)), around=adapted)
+    whole.train()
+    assert steps(tmp_path / "s") == [8, 6, 4]
+    with Store(tmp_path / "s") as store:
+        folder = restore_folder(store, "step:4", tmp_path / "back")
+        assert {"adapter_model.safetensors", "adapter_config.json", "optimizer.pt"} <= set(os.listdir(folder))
+        assert store.resolve("step:4").logical_bytes < 200_000, "the base is not stored"
+    resumed = trainer(tmp_path / "again", DeltackptCallback(tmp_path / "s"), around=adapted)
+    resumed.train(resume_from_checkpoint=folder)
+    assert equal(weights(whole), weights(resumed))
 
 
 def test_only_the_policy_deletes_in_the_store(tmp_path: Path) -> None:

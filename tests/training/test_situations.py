@@ -231,6 +231,32 @@ def test_groups_in_another_order_are_matched_by_name(path: Path) -> None:
         assert torch.equal(forwards.state[a.weight]["exp_avg"], backwards.state[b.weight]["exp_avg"])
 
 
+def test_groups_cut_in_another_way_are_matched_by_name(path: Path) -> None:
+    """One group becomes two, as when biases lose their decay, and back: each moment stays with its parameter."""
+    model = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16))
+    one = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    train(model, one, width=16)
+    save(path, model=model, optimizer=one)
+
+    def cut(model: nn.Module) -> Any:
+        biases = [parameter for name, parameter in model.named_parameters() if name.endswith("bias")]
+        weights = [parameter for name, parameter in model.named_parameters() if name.endswith("weight")]
+        return torch.optim.AdamW([{"params": biases}, {"params": weights}], lr=1)
+
+    other = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16))
+    two = cut(other)
+    resumed(path, model=other, optimizer=two)
+    assert [group["lr"] for group in two.param_groups] == [1e-2, 1e-2]
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one.state[a]["exp_avg"], two.state[b]["exp_avg"])
+    save(path, 2, model=other, optimizer=two)
+    third = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16))
+    again = torch.optim.AdamW(third.parameters(), lr=1)
+    assert resumed(path, model=third, optimizer=again) == 2
+    for a, b in zip(model.parameters(), third.parameters(), strict=True):
+        assert torch.equal(one.state[a]["exp_avg_sq"], again.state[b]["exp_avg_sq"])
+
+
 def test_groups_that_cannot_be_matched_are_refused(path: Path) -> None:
     model = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16))
     two = torch.optim.AdamW(

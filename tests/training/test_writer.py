@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -321,3 +322,40 @@ def test_everything_together_in_one_training(tmp_path: Path) -> None:
             run.train_step()
     with Store(tmp_path / "s") as store:
         assert [commit.step for commit in store.log("main")] == [6, 4]
+
+
+def test_a_state_beyond_a_small_dev_shm_is_saved(tmp_path: Path) -> None:
+    """Containers come with 64 MB there; this one has four, and a state of sixteen."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch, deltackpt\n"
+        "model = torch.nn.Linear(2000, 2000, bias=False)\n"
+        f"with deltackpt.Checkpointer({str(tmp_path / 's')!r}, model=model, every=1) as ckpt:\n"
+        "    ckpt.resume()\n"
+        "    for step in ckpt.steps(3):\n"
+        "        model.weight.data.mul_(1.001)\n"
+    )
+    inside = f"mount -t tmpfs -o size=4m tmpfs /dev/shm && exec {sys.executable} {script}"
+    probe = subprocess.run(
+        ["unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=4m tmpfs /dev/shm"], capture_output=True, check=False
+    )
+    if probe.returncode:
+        pytest.skip("mounting is not permitted here")
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    ran = subprocess.run(
+        ["unshare", "-m", "sh", "-c", inside],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    with Store(tmp_path / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [3, 2, 1]
+
+
+def test_the_writer_takes_no_more_of_an_interpreter_than_it_needs() -> None:
+    """It would take hundreds of megabytes beside the training's own."""
+    program = "import sys, deltackpt.training.worker; print([n for n in ('torch', 'ml_dtypes') if n in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
