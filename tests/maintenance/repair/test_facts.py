@@ -54,7 +54,7 @@ def test_no_store(tmp_path: Path) -> None:
 def test_no_new_store_hides_one_that_lost_its_facts(tmp_path: Path) -> None:
     build(tmp_path / "store").close()
     (tmp_path / "store" / "store.json").unlink()
-    with pytest.raises(InvalidInputError, match="has lost its store.json; run `deltackpt repair`"):
+    with pytest.raises(InvalidInputError, match=r"has lost its store\.json; run `deltackpt repair`"):
         Store.init(tmp_path / "store")
     assert Store.repair(tmp_path / "store", execute=True).ok
     check_mended(tmp_path / "store", {})
