@@ -100,6 +100,13 @@ def _refuse(layout: Layout, reason: str) -> StoreFacts:
     )
 
 
+def _has_history(disk: Disk, layout: Layout) -> bool:
+    """Whether anything was ever published here; who died in the middle of making a store leaves empty folders."""
+    folders = [layout.segments, *(os.path.join(layout.log, name) for name in disk.names(layout.log))]
+    names = (name for folder in folders if os.path.isdir(folder) for name in disk.names(folder))
+    return any(name.endswith((".rec", ".seg")) for name in names)
+
+
 def _refuse_big_endian() -> None:
     if sys.byteorder != "little":
         raise UnsupportedError("stores are little-endian and this host is big-endian; use a little-endian host")
@@ -117,6 +124,8 @@ def create(disk: Disk, layout: Layout, created: str, reserve_bytes: int | None =
         raise InvalidInputError(f"{layout.root!r} holds a store already; open it instead")
     if disk.exists(layout.root) and not os.path.isdir(layout.root):
         raise InvalidInputError(f"{layout.root!r} is a file; choose a folder for the store")
+    if _has_history(disk, layout):
+        raise InvalidInputError(f"{layout.root!r} holds a store that has lost its store.json; run `deltackpt repair`")
     _make_folders(disk, layout.root)
     facts = StoreFacts.new(created, default_bytes(disk, layout) if reserve_bytes is None else reserve_bytes)
     for folder in (layout.log, layout.epoch(facts.first_epoch), layout.segments, layout.packs, layout.tmp):

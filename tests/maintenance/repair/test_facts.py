@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from damaged import STEPS, build, check_mended, loads
 
-from deltackpt import NotFoundError, Store
+from deltackpt import InvalidInputError, NotFoundError, Store
 from deltackpt.errors import UnsupportedError
 
 
@@ -49,3 +49,12 @@ def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
 def test_no_store(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="not a store"):
         Store.repair(tmp_path)
+
+
+def test_no_new_store_hides_one_that_lost_its_facts(tmp_path: Path) -> None:
+    build(tmp_path / "store").close()
+    (tmp_path / "store" / "store.json").unlink()
+    with pytest.raises(InvalidInputError, match=r"has lost its store\.json; run `deltackpt repair`"):
+        Store.init(tmp_path / "store")
+    assert Store.repair(tmp_path / "store", execute=True).ok
+    check_mended(tmp_path / "store", {})
