@@ -121,14 +121,17 @@ class Transaction:
         self._referred.update(chunks)
 
     def put(self, head: RecordHead, payload: Payload) -> None:
-        """Add a record. Its bases must be in the store or in this transaction. LimitError when it is too large."""
+        """Add a record. Its bases must be in the store or in this transaction. LimitError when it is too large.
+
+        Of several that hold a chunk the last is used: so it is where they take over, and others bring a chunk once.
+        """
         if head.stored_length > MAX_RECORD_BYTES:
             raise LimitError(f"a record of {head.stored_length} bytes is more than the {MAX_RECORD_BYTES} allowed")
         self._referred.update(base for base in head.bases if base not in self._new)
         for base in head.bases:
             self._bases[base] = min(head.rank, self._bases.get(base, head.rank))
         for member in head.members:
-            self._new.setdefault(member.id, head)
+            self._new[member.id] = head
         if self._writer is not None:
             self._writer.append(head, payload)
             return

@@ -134,7 +134,7 @@ class Collector:
         removed += sum(self._file_size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
         removed += sum(self._file_size(path) for path in leftovers)
         dropped = tuple(sorted(set(self.survey.commits) - self.marks.commits))
-        written = [place.entry.head for place in _base_first(copied)] + [new.head for new in rebased]
+        written = [place.entry.head for place in _lowest_last(copied)] + [new.head for new in rebased]
         return GcPlan(
             seals,
             tuple(sorted(ended)),
@@ -269,7 +269,7 @@ class Collector:
             if self.progress is not None:
                 self.progress(written, plan.written_bytes)
 
-        for place in _base_first(plan.copied):
+        for place in _lowest_last(plan.copied):
             head, payload = check(memoryview(self._record(place)), f"pack {place.pack.short}")
             put(head, [payload])
         reencoder = self._reencoder()
@@ -368,8 +368,13 @@ def _stands_in(pack: PackId, epoch: EpochId) -> bool:
     return inline is not None and inline.epoch == epoch
 
 
-def _base_first(places: Iterable[Place]) -> list[Place]:
-    return sorted(places, key=lambda place: place.entry.head.rank)
+def _lowest_last(places: Iterable[Place]) -> list[Place]:
+    """In the order in which they are written: of a chunk that several records hold, the copy that comes last is used.
+
+    Two writers may have brought the chunk, each beside others that live. A rank must not rise: what stands on the chunk
+    stays as it is.
+    """
+    return sorted(places, key=lambda place: -place.entry.head.rank)
 
 
 def _size_of(places: Iterable[Place]) -> int:
