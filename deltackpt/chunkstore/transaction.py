@@ -56,15 +56,18 @@ class Transaction:
     """New records on their way into the store. A context manager: leaving it unpublished abandons them.
 
     Records up to ``inline_limit`` bytes in all travel inside the log record; beyond that they go to packs.
+    One whose records were ``planned`` before it was made looks at all that they stand on once more.
     ``put`` and ``publish`` are for one thread; the others may be called from any.
     """
 
-    def __init__(self, store: ChunkStore, reader: ChunkReader, inline_limit: int = INLINE_LIMIT) -> None:
+    def __init__(
+        self, store: ChunkStore, reader: ChunkReader, inline_limit: int = INLINE_LIMIT, *, planned: bool = False
+    ) -> None:
         if not store.writable:
             raise ReadOnlyError(f"{store.layout.root!r} cannot be written; reading the store still works")
         self._store = store
         self._reader = reader
-        self._deletions = store.look_now(lambda view: view.deletions)
+        self._deletions = None if planned else store.look_now(lambda view: view.deletions)
         self._writer: PackWriter | None = None
         self._inline: list[tuple[RecordHead, Payload]] = []
         self._inline_size = 0

@@ -296,7 +296,7 @@ class Collector:
 
     def _transaction(self) -> Transaction:
         # An inline copy would go to the log, which gives nothing back: copies go to packs, however small.
-        return Transaction(self.repository.chunks, self.repository.reader, inline_limit=0)
+        return Transaction(self.repository.chunks, self.repository.reader, inline_limit=0, planned=True)
 
     def _publish(self, transaction: Transaction, decide: Callable[[], Decision]) -> None:
         """Publish what ``decide`` makes of the survey, under the very number that follows it."""
