@@ -11,6 +11,7 @@ from deltackpt.chunkstore.location import Location
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.history.deletion import delete
 from deltackpt.ids import ChunkId
+from deltackpt.maintenance import reencode
 from deltackpt.maintenance.gc import Collector
 from deltackpt.maintenance.reencode import Reencoder
 
@@ -192,6 +193,46 @@ def test_a_footing_that_rose_before_the_deed_is_not_stood_on(store: Store) -> No
     store.gc()
     with Store(store.path) as other:
         assert_whole(other, {1: states[1], 3: states[3]})
+
+
+def test_a_bundle_whose_payload_was_not_kept_is_encoded_again_as_planned(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though one of its old record's chunks, garbage when it was planned, is needed again by now."""
+    monkeypatch.setattr(reencode, "KEPT_BYTES", 0)
+    walks = [walk(2, 3_000, seed) for seed in range(30)]
+    first, second = ({f"t{i}": states[step] for i, states in enumerate(walks)} for step in (0, 1))
+    store.commit(first, branch="dead")
+    store.commit(second, branch="dead")
+    live = {name: value for name, value in second.items() if name != "t0"}
+    store.commit(live, parent=None)
+    store.commit({"junk": walk(1, seed=99)[0]}, branch="junk", parent=None)
+    for branch in ("dead", "junk"):
+        store.delete_branch(branch)
+    collector = Collector(store._repository)
+    plan = collector.plan()
+    assert [len(record.head.members) for record in plan.rebased] == [29]
+    with Store(store.path) as other:
+        other.commit({"t0": second["t0"]}, branch="again", parent=None)
+    collector.look()
+    collector.execute(plan)
+    with Store(store.path) as other:
+        assert all(np.array_equal(other.load("main")[name], value) for name, value in live.items())
+        assert np.array_equal(other.load("again")["t0"], second["t0"])
+        assert other.verify(data=True).problems == []
+
+
+def test_payloads_that_are_written_or_taken_back_are_not_counted(store: Store) -> None:
+    states = committed(store, walk(3))
+    collector = Collector(store._repository)
+    collector.look()
+    reencoder = Reencoder(collector.survey, store._repository.reader, collector.marks.chunks)
+    planned = [reencoder.plan(collector.survey.in_use[ChunkId.of(s.tobytes())], [], 100.0) for s in states]
+    assert reencoder._kept_bytes == sum(record.head.payload_length for record in planned)
+    for record in planned[:2]:
+        reencoder.payload(record)
+    reencoder.take_back(planned)
+    assert reencoder._kept_bytes == 0
 
 
 def raised(store: Store, array: np.ndarray, base: np.ndarray) -> None:
