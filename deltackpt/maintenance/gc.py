@@ -118,6 +118,10 @@ class Collector:
                 return other
         return plan
 
+    def plan_as_seen(self) -> GcPlan:
+        """Decide by the last look and the marks as they are, with no record encoded anew."""
+        return self._plan(())
+
     def _reencoder(self) -> Reencoder:
         return Reencoder(self.survey, self.repository.reader, self.marks.chunks)
 
@@ -176,7 +180,10 @@ class Collector:
     def look(self) -> Position:
         """Bring survey and marks forward to the end of the log; returns how far that is."""
         while True:
+            losses = self.survey.losses
             self.survey.advance()
+            if self.survey.losses != losses:
+                self.marks.clear()
             # Manifests are found by the index, which must not lag behind the commits that the survey knows.
             self.repository.chunks.catch_up()
             for commit, part in self.what_if:

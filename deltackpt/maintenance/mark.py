@@ -41,6 +41,11 @@ class Marks:
                 self.commits.add(commit)
         self._mark_undeleted(survey)
 
+    def clear(self) -> None:
+        """Start anew: a mark stays when what it was made for has been deleted, and then taken by another gc."""
+        for marked in (self.commits, self.chunks, self.passed_over, self._walked):
+            marked.clear()
+
     def _mark_undeleted(self, survey: Survey) -> None:
         back = {piece for piece in self.passed_over if piece[1] not in survey.deleted.get(piece[0], set())}
         for commit in {commit for commit, _ in back}:

@@ -6,7 +6,7 @@ bytes. It can be brought forward by the records that others publish while a gc w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
@@ -54,6 +54,8 @@ class Survey:
     published: set[PackId] = field(default_factory=set)
     finished: set[PackId] = field(default_factory=set)
     opened: int = 0
+    # How many records took chunks away: what was marked before the last of them may have gone with it.
+    losses: int = 0
     inline_bytes: dict[EpochId, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -151,7 +153,8 @@ class Survey:
         self.purged |= {(CommitId(piece.commit), piece.part) for piece in record.purged}
         self._forget(record.gone, record.forgotten)
 
-    def _forget(self, gone: Iterable[bytes], forgotten: Iterable[bytes]) -> None:
+    def _forget(self, gone: Collection[bytes], forgotten: Collection[bytes]) -> None:
+        self.losses += bool(gone or forgotten)
         for pack in map(PackId, gone):
             self.finished.add(pack)
             _, entries = self.packs.pop(pack, (0, []))
