@@ -244,7 +244,7 @@ class Ingest:
     def _append(self, chunk: ChunkId, record: Record | None) -> None:
         if record is None:
             self._transaction.refer([chunk])
-        elif not self._transaction.contains(chunk):
+        elif not self._transaction.contains(chunk) and chunk not in self._bundled:
             self._transaction.put(*record)
 
     def _small(self, source: TensorSource, nbytes: int, hint: Hint, result: IngestedTensor) -> None:
@@ -267,7 +267,8 @@ class Ingest:
         ]
         known = ChainMap(self._reader.locate(small.chunk for small in changed), self._known)
         there = {small.chunk for small in changed if self._is_there(small.chunk, known)}
-        fresh = {s.chunk: s for s in changed if s.chunk not in there and s.chunk not in self._bundled}
+        done = {s.chunk for s in changed if s.chunk in self._bundled or self._transaction.contains(s.chunk)}
+        fresh = {s.chunk: s for s in changed if s.chunk not in there and s.chunk not in done}
         self._transaction.refer(s.chunk for s in bundle.members if s.chunk in known and s.chunk not in fresh)
         self._bundled.update(fresh)
         again = {chunk for chunk in fresh if chunk in known or self._transaction.is_lost(chunk)}

@@ -33,6 +33,10 @@ class ChunkLostError(ChunkCorruptError):
     """A chunk whose bytes were damaged, as a repair has declared. It comes back with whatever brings it again."""
 
 
+class _RankError(ChunkCorruptError):
+    """A chunk's rank is not above its base's, or no longer: another record may have taken over since it was found."""
+
+
 class ChunkNotFoundError(NotFoundError):
     """No record of the store holds the chunk any more."""
 
@@ -132,18 +136,20 @@ class ChunkReader:
         ChunkNotFoundError when no record holds it; ChunkCorruptError when its bytes, or those of a chunk it
         is a delta against, are damaged. ``out`` holds anything then.
         """
-        try:
-            self._fill(chunk, out, {} if known is None else known, lent)
-        except FileNotFoundError:
-            # A gc may have moved the chunk to another pack since it was located.
-            self._store.catch_up()
+        known = {} if known is None else known
+        tried: int | None = None
+        while True:
             try:
-                self._fill(chunk, out, {}, lent)
-            except FileNotFoundError as error:
-                raise ChunkCorruptError(
-                    f"chunk {chunk.short}: its file {error.filename!r} is missing;"
-                    " run `deltackpt verify` for the tensors affected"
-                ) from None
+                self._fill(chunk, out, known, lent)
+                return
+            except (FileNotFoundError, _RankError) as error:
+                # A gc may have moved the chunk to another pack since it was located, or a repack turned its chain
+                # round; of that the index may have had a part only.
+                self._store.catch_up()
+                applied = self._store.look(lambda view: view.applied)
+                if applied == tried:
+                    raise _lost(chunk, error) from None
+                known, tried = {}, applied
 
     def _fill(self, chunk: ChunkId, out: memoryview, known: Locations, lent: Lent) -> None:
         location = self._location(chunk, known)
@@ -198,7 +204,7 @@ class ChunkReader:
     def _below(self, chunk: ChunkId, head: RecordHead, base: ChunkId, known: Locations) -> tuple[ChunkId, Location]:
         location = self._location(base, known)
         if location.rank >= head.rank:
-            raise ChunkCorruptError(
+            raise _RankError(
                 f"chunk {chunk.short} of rank {head.rank} is a delta against {base.short} of rank {location.rank};"
                 " run `deltackpt verify`"
             )
@@ -253,6 +259,14 @@ class ChunkReader:
 
     def _where(self, chunk: ChunkId, place: Location) -> str:
         return f"chunk {chunk.short} in {self._files.path(place)!r} at byte {place.offset}"
+
+
+def _lost(chunk: ChunkId, error: FileNotFoundError | _RankError) -> ChunkCorruptError:
+    if isinstance(error, _RankError):
+        return error
+    return ChunkCorruptError(
+        f"chunk {chunk.short}: its file {error.filename!r} is missing; run `deltackpt verify` for the tensors affected"
+    )
 
 
 def _closure(view: View, wanted: list[ChunkId]) -> Locations:

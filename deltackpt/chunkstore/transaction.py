@@ -60,18 +60,26 @@ class Transaction:
 
     Records up to ``inline_limit`` bytes in all travel inside the log record; beyond that they go to packs.
     With ``copying`` they are copies of what the store has: what they are deltas against may be declared lost.
+    One whose records were ``planned`` before it was made looks at all that they stand on once more.
     ``put`` and ``publish`` are for one thread; the others may be called from any.
     """
 
     def __init__(
-        self, store: ChunkStore, reader: ChunkReader, inline_limit: int = INLINE_LIMIT, *, copying: bool = False
+        self,
+        store: ChunkStore,
+        reader: ChunkReader,
+        inline_limit: int = INLINE_LIMIT,
+        *,
+        copying: bool = False,
+        planned: bool = False,
     ) -> None:
         if not store.writable:
             raise ReadOnlyError(f"{store.layout.root!r} cannot be written; reading the store still works")
         self._store = store
         self._reader = reader
         self._copying = copying
-        self._deletions, self._lost = store.look_now(lambda view: (view.deletions, view.lost()))
+        deletions, self._lost = store.look_now(lambda view: (view.deletions, view.lost()))
+        self._deletions = None if planned else deletions
         self._writer: PackWriter | None = None
         self._inline: list[tuple[RecordHead, Payload]] = []
         self._inline_size = 0
@@ -139,14 +147,17 @@ class Transaction:
         self._referred.update(chunks)
 
     def put(self, head: RecordHead, payload: Payload) -> None:
-        """Add a record. Its bases must be in the store or in this transaction. LimitError when it is too large."""
+        """Add a record. Its bases must be in the store or in this transaction. LimitError when it is too large.
+
+        Of several that hold a chunk the last is used: so it is where they take over, and others bring a chunk once.
+        """
         if head.stored_length > MAX_RECORD_BYTES:
             raise LimitError(f"a record of {head.stored_length} bytes is more than the {MAX_RECORD_BYTES} allowed")
         self._referred.update(base for base in head.bases if base not in self._new)
         for base in head.bases:
             self._bases[base] = min(head.rank, self._bases.get(base, head.rank))
         for member in head.members:
-            self._new.setdefault(member.id, head)
+            self._new[member.id] = head
         if self._writer is not None:
             self._writer.append(head, payload)
             return

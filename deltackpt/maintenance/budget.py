@@ -54,7 +54,7 @@ def enough_to_fit(
     def left(count: int) -> int:
         needed = set[ChunkId]().union(*chunks[count:])
         collector.marks = Marks(repository.manifests, set(reached.commits), needed, set(reached.passed_over))
-        return occupied - collector.plan().freed_bytes
+        return occupied - collector.plan_as_seen().freed_bytes
 
     low, high = 0, len(candidates)
     while high - low > 1:

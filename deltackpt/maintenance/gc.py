@@ -125,6 +125,10 @@ class Collector:
                 return other
         return plan
 
+    def plan_as_seen(self) -> GcPlan:
+        """Decide by the last look and the marks as they are, with no record encoded anew."""
+        return self._plan(())
+
     def _reencoder(self) -> Reencoder:
         return Reencoder(self.survey, self.repository.reader, self.marks.chunks)
 
@@ -141,7 +145,7 @@ class Collector:
         removed += sum(self._file_size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
         removed += sum(self._file_size(path) for path in leftovers)
         dropped = tuple(sorted(set(self.survey.commits) - self.marks.commits))
-        written = [place.entry.head for place in _base_first(copied)] + [new.head for new in rebased]
+        written = [place.entry.head for place in _lowest_last(copied)] + [new.head for new in rebased]
         return GcPlan(
             seals,
             tuple(sorted(ended)),
@@ -183,7 +187,10 @@ class Collector:
     def look(self) -> Position:
         """Bring survey and marks forward to the end of the log; returns how far that is."""
         while True:
+            losses = self.survey.losses
             self.survey.advance()
+            if self.survey.losses != losses:
+                self.marks.clear()
             # Manifests are found by the index, which must not lag behind the commits that the survey knows.
             self.repository.chunks.catch_up()
             try:
@@ -274,7 +281,7 @@ class Collector:
             if self.progress is not None:
                 self.progress(written, plan.written_bytes)
 
-        for place in _base_first(plan.copied):
+        for place in _lowest_last(plan.copied):
             head, payload = check(memoryview(self._record(place)), f"pack {place.pack.short}")
             put(head, [payload])
         reencoder = self._reencoder()
@@ -301,7 +308,8 @@ class Collector:
 
     def _transaction(self) -> Transaction:
         # An inline copy would go to the log, which gives nothing back: copies go to packs, however small.
-        return Transaction(self.repository.chunks, self.repository.reader, inline_limit=0, copying=True)
+        chunks, reader = self.repository.chunks, self.repository.reader
+        return Transaction(chunks, reader, inline_limit=0, copying=True, planned=True)
 
     def _publish(self, transaction: Transaction, decide: Callable[[], Decision]) -> None:
         """Publish what ``decide`` makes of the survey, under the very number that follows it."""
@@ -373,8 +381,13 @@ def _stands_in(pack: PackId, epoch: EpochId) -> bool:
     return inline is not None and inline.epoch == epoch
 
 
-def _base_first(places: Iterable[Place]) -> list[Place]:
-    return sorted(places, key=lambda place: place.entry.head.rank)
+def _lowest_last(places: Iterable[Place]) -> list[Place]:
+    """In the order in which they are written: of a chunk that several records hold, the copy that comes last is used.
+
+    Two writers may have brought the chunk, each beside others that live. A rank must not rise: what stands on the chunk
+    stays as it is.
+    """
+    return sorted(places, key=lambda place: -place.entry.head.rank)
 
 
 def _size_of(places: Iterable[Place]) -> int:

@@ -55,6 +55,11 @@ class Marks:
                 self.commits.add(commit)
         self._mark_undeleted(survey, besides)
 
+    def clear(self) -> None:
+        """Start anew: a mark stays when what it was made for has been deleted, and then taken by another gc."""
+        for marked in (self.commits, self.chunks, self.passed_over, self._walked):
+            marked.clear()
+
     def _mark_undeleted(self, survey: Survey, besides: Mapping[CommitId, set[str | None]]) -> None:
         def deleted(commit: CommitId) -> set[str | None]:
             return survey.deleted.get(commit, set()) | besides.get(commit, set())

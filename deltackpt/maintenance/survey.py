@@ -7,7 +7,7 @@ bytes. It can be brought forward by the records that others publish while a gc w
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
@@ -71,6 +71,8 @@ class Survey:
     quarantined: set[PackId] = field(default_factory=set)
     lost: set[ChunkId] = field(default_factory=set)
     opened: int = 0
+    # How many records took chunks away: what was marked before the last of them may have gone with it.
+    losses: int = 0
     inline_bytes: dict[EpochId, int] = field(default_factory=dict)
     _tail: bytes = b""
 
@@ -183,7 +185,8 @@ class Survey:
         self.finished -= self.quarantined
         self.lost |= {ChunkId(chunk) for chunk in record.lost}
 
-    def _forget(self, gone: Iterable[bytes], forgotten: Iterable[bytes]) -> None:
+    def _forget(self, gone: Collection[bytes], forgotten: Collection[bytes]) -> None:
+        self.losses += bool(gone or forgotten)
         for pack in map(PackId, gone):
             self.finished.add(pack)
             _, entries = self.packs.pop(pack, (0, []))
