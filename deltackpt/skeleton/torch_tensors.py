@@ -53,12 +53,12 @@ class LiveTensor:
             return None
         return buffer_of(tensor).toreadonly()
 
-    def box(self, box: Box) -> memoryview:
+    def copy(self, box: Box, out: memoryview) -> None:
+        if not out:
+            return
         piece = self._compact()[box.slices].resolve_conj().resolve_neg()
-        bits = _BITS.get(piece.itemsize)
-        if bits is not None:
-            piece = piece.view(bits)
-        return buffer_of(piece.cpu().contiguous()).toreadonly()
+        kind = _BITS.get(piece.itemsize, piece.dtype)
+        torch.frombuffer(out, dtype=kind).view(box.shape).copy_(piece.view(kind))
 
     def _compact(self) -> torch.Tensor:
         tensor = self.tensor.detach()
