@@ -1,8 +1,9 @@
 """Bases for tensors that the parent does not have: the first commit of a fine-tune, another prefix, a renamed layer.
 
 They are looked for in one commit that the caller names, or at the heads of all branches. Of the tensors with the same
-type and shape the one is taken whose name ends most like that of the new one. A base that is no help costs time only:
-where a delta against it is not smaller, the chunk is kept by itself.
+type and shape the one is taken whose name ends most like that of the new one; of several heads the one that a few
+sampled chunks are most like, and none that they are not like at all. A base that is no help costs time only: where a
+delta against it is not smaller, the chunk is kept by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 
+from deltackpt.commit.likeness import Pair, likeness
 from deltackpt.content.content import Content
 from deltackpt.errors import CorruptError, NotFoundError
 from deltackpt.history.commits import Commit
@@ -35,8 +38,13 @@ def borrowed_bases(
     wanted = [t for part in content.parts for t in part.tensors if t.name not in parent and t.source.dtype is not BYTES]
     if not wanted:
         return {}
-    lenders = [base] if base is not None else _heads(repository)
-    return dict(_matches(wanted, _by_ending(tensor for one in lenders for tensor in _tensors(repository, one))))
+    if base is not None:
+        return {tensor.name: lent for tensor, lent in _pairs(wanted, _tensors(repository, base))}
+    offers = [_pairs(wanted, _tensors(repository, head)) for head in _heads(repository)]
+    judged = [(likeness(repository, pairs), pairs) for pairs in offers]
+    # The most alike last, so that what it lends stands.
+    helpful = sorted(((alike, pairs) for alike, pairs in reversed(judged) if alike), key=itemgetter(0))
+    return {tensor.name: lent for _, pairs in helpful for tensor, lent in pairs}
 
 
 def _heads(repository: Repository) -> list[Commit]:
@@ -62,15 +70,16 @@ def _by_ending(tensors: Iterable[StoredTensor]) -> dict[_Key, StoredTensor]:
     return found
 
 
-def _matches(
-    wanted: Iterable[CapturedTensor], known: Mapping[_Key, StoredTensor]
-) -> Iterator[tuple[str, StoredTensor]]:
+def _pairs(wanted: Iterable[CapturedTensor], stored: Iterable[StoredTensor]) -> list[Pair]:
+    """Each tensor with the one of its type and shape among ``stored`` whose name ends most like its own."""
+    known = _by_ending(stored)
+    pairs: list[Pair] = []
     for tensor in wanted:
         form = tensor.source.dtype.name, tuple(tensor.source.shape)
-        for ending in _endings(tensor.name):
-            if (match := known.get((*form, ending))) is not None:
-                yield tensor.name, match
-                break
+        matches = (known.get((*form, ending)) for ending in _endings(tensor.name))
+        if (match := next(filter(None, matches), None)) is not None:
+            pairs.append((tensor, match))
+    return pairs
 
 
 def _endings(name: str) -> Iterator[tuple[str, ...]]:
