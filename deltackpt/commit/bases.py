@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 
+from deltackpt.commit.casts import NARROW, WIDE
 from deltackpt.commit.likeness import Pair, likeness
 from deltackpt.content.content import Content
 from deltackpt.errors import CorruptError, NotFoundError
@@ -47,6 +48,19 @@ def borrowed_bases(
     return {tensor.name: lent for _, pairs in helpful for tensor, lent in pairs}
 
 
+def wide_bases(content: Content, parent: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Stored float32 tensors of which 16-bit ones of ``content`` may be the rounded copies, by the names of the latter.
+
+    Only for tensors that ``parent`` has in no 16 bits: the others have a base already.
+    """
+    narrow = [t for part in content.parts for t in part.tensors if t.source.dtype.name in NARROW]
+    wanted = [t for t in narrow if (held := parent.get(t.name)) is None or held.dtype.name not in NARROW]
+    if not wanted:
+        return {}
+    stored = [tensor for tensor in parent.values() if tensor.dtype.name == WIDE and tensor.chunks]
+    return {tensor.name: wide for tensor, wide in _pairs(wanted, stored, WIDE)}
+
+
 def _heads(repository: Repository) -> list[Commit]:
     """The commits at the heads of branches, the newest first."""
     heads = {commit.id: commit for commit in list_refs(repository, Branch).values()}
@@ -70,12 +84,12 @@ def _by_ending(tensors: Iterable[StoredTensor]) -> dict[_Key, StoredTensor]:
     return found
 
 
-def _pairs(wanted: Iterable[CapturedTensor], stored: Iterable[StoredTensor]) -> list[Pair]:
-    """Each tensor with the one of its type and shape among ``stored`` whose name ends most like its own."""
+def _pairs(wanted: Iterable[CapturedTensor], stored: Iterable[StoredTensor], dtype: str | None = None) -> list[Pair]:
+    """Each tensor with the one of its shape and type, or of ``dtype``, whose name ends most like its own."""
     known = _by_ending(stored)
     pairs: list[Pair] = []
     for tensor in wanted:
-        form = tensor.source.dtype.name, tuple(tensor.source.shape)
+        form = dtype or tensor.source.dtype.name, tuple(tensor.source.shape)
         matches = (known.get((*form, ending)) for ending in _endings(tensor.name))
         if (match := next(filter(None, matches), None)) is not None:
             pairs.append((tensor, match))
