@@ -169,13 +169,12 @@ class Ingest:
             return result
         # Cuts that depend on the content are found as the chunks before them are worked on.
         spans = cuts.spans(nbytes) if wide is None else list(cuts.spans(nbytes))
+        sources = [source] if wide is None or wide.source is None else [source, wide.source]
         for number, (start, stop) in enumerate(spans):
             hint = hints[number] if number < len(hints) else None
             place = _Place(source, start, stop, hint, self._wide_chunk(wide, number, spans))
             job = self._executor.submit(self._chunk, place, suspect)
-            finished = (
-                () if stop < nbytes else (source,) if wide is None or wide.source is None else (source, wide.source)
-            )
+            finished = sources if stop == nbytes else []
             result.lengths.append(stop - start)
             self._running.append((job, result, finished))
             self._drain(self._ahead)
