@@ -106,7 +106,7 @@ def exported_tensors(
     repository: Repository, commit: Commit, part: str | None, names: Names = "module"
 ) -> tuple[list[Exported], dict[str, dict[str, object]]]:
     """The tensors of one ``part``, or of all, as a checkout writes them, and what they were where that is different."""
-    return exported(_named(repository, commit, part, names))
+    return exported(named(repository, commit, part, names))
 
 
 def _write_window(
@@ -123,8 +123,8 @@ def _write_window(
             progress(len(plain))
 
 
-def _named(repository: Repository, commit: Commit, part: str | None, names: Names) -> Iterator[tuple[str, NamedTensor]]:
-    """What to write, with the name that it should have."""
+def named(repository: Repository, commit: Commit, part: str | None, names: Names) -> Iterator[tuple[str, NamedTensor]]:
+    """The tensors of one ``part``, or of all, with the names that they should have in a file."""
     listed = {entry.name: part_leaves(repository, commit, entry.name) for entry in _wanted(commit, part)}
     tensors = [tensor for leaves in listed.values() for tensor in leaves.tensors]
     if part is not None:

@@ -1,0 +1,10 @@
+"""Checkpoints written in another format than they have: tensors by name, chosen, renamed, of another type.
+
+``flat``      what is converted: tensors by name, and values beside them
+``of_commit``, ``of_path``  where that comes from
+``changes``   which tensors, under which names, of which type
+``convert``   the table of formats, and the conversion
+``stream``    a file for a library to write to
+
+One module for each format: ``safetensors``, ``pt``, ``npz``, and ``huggingface``, a folder that Transformers loads.
+"""

@@ -1,0 +1,85 @@
+"""The table of formats, and the conversion of a commit or of a checkpoint that is in no store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from deltackpt.checkout.export import Names
+from deltackpt.convert import npz, pt, safetensors
+from deltackpt.convert.changes import Changes
+from deltackpt.convert.flat import FlatState
+from deltackpt.convert.of_commit import state_of_commit
+from deltackpt.convert.of_path import state_of_path
+from deltackpt.errors import InvalidInputError, brief
+from deltackpt.fs.disk import Disk
+from deltackpt.history.commits import Commit
+from deltackpt.history.repository import Repository
+
+_WRITERS = MappingProxyType({"safetensors": safetensors.write, "pt": pt.write, "npz": npz.write})
+FORMATS = tuple(_WRITERS)
+_BY_SUFFIX: Mapping[str, str] = {
+    ".safetensors": "safetensors",
+    ".npz": "npz",
+    **dict.fromkeys((".pt", ".pth", ".bin"), "pt"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What to write. ``shard_bytes`` makes a folder of safetensors files, each with at most as many bytes of tensors."""
+
+    format: str
+    changes: Changes = field(default_factory=Changes)
+    shard_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise InvalidInputError(f"format is one of {', '.join(FORMATS)}, not {brief(self.format)}")
+        if self.shard_bytes is not None and self.shard_bytes <= 0:
+            raise InvalidInputError(f"a shard has at least one byte, not {self.shard_bytes}")
+        if self.shard_bytes is not None and self.format != "safetensors":
+            raise InvalidInputError(f"shards are files of safetensors, not of {self.format}; leave the size out")
+
+
+def format_of(path: str) -> str:
+    """The format that a file's name asks for; InvalidInputError when it does not say."""
+    found = _BY_SUFFIX.get(os.path.splitext(path)[1].lower())
+    if found is None:
+        raise InvalidInputError(f"{path!r} does not tell the format; name one with --format: {', '.join(FORMATS)}")
+    return found
+
+
+def convert_commit(
+    repository: Repository,
+    commit: Commit,
+    path: str,
+    conversion: Conversion,
+    *,
+    part: str | None = None,
+    names: Names = "module",
+    force: bool = False,
+) -> int:
+    """Write the tensors of a commit to ``path``; returns the bytes written. One tensor is in memory at a time."""
+    state = state_of_commit(repository, commit, part, names)
+    return _write(repository.chunks.disk, state, path, conversion, force=force)
+
+
+def convert_path(
+    source: str, path: str, conversion: Conversion, *, part: str | None = None, force: bool = False
+) -> int:
+    """Write the tensors of the checkpoint at ``source`` to ``path``; returns the bytes written.
+
+    FormatError when ``source`` is damaged, ChangedError when somebody wrote to it meanwhile; then nothing is written.
+    """
+    with state_of_path(source, part) as state:
+        return _write(Disk(), state, path, conversion, force=force)
+
+
+def _write(disk: Disk, state: FlatState, path: str, conversion: Conversion, *, force: bool) -> int:
+    made = conversion.changes.made(state)
+    if conversion.shard_bytes is not None:
+        return safetensors.write_shards(disk, made, path, conversion.shard_bytes, force=force)
+    return _WRITERS[conversion.format](disk, made, path, force=force)
