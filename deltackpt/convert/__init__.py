@@ -4,7 +4,8 @@
 ``of_commit``, ``of_path``  where that comes from
 ``changes``   which tensors, under which names, of which type
 ``convert``   the table of formats, and the conversion
+``beside``    configuration and tokenizer, for a folder that Transformers loads
 ``stream``    a file for a library to write to
 
-One module for each format: ``safetensors``, ``pt``, ``npz``, and ``huggingface``, a folder that Transformers loads.
+One module for each format: ``safetensors``, ``pt`` and ``npz``.
 """

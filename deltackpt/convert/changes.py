@@ -55,7 +55,7 @@ class Changes:
             raise InvalidInputError(f"dtype is one of {', '.join(get_args(Floats))}, not {brief(self.floats)}")
 
     def made(self, state: FlatState) -> FlatState:
-        """The state as it is to be written. NotFoundError when nothing is selected, InvalidInputError for equal names."""
+        """The state to be written. NotFoundError when nothing is selected, InvalidInputError for equal names."""
         chosen = chooser(self.select or "*")
         tensors = [self._changed(tensor) for tensor in state.tensors if chosen(tensor.name)]
         values = {self._renamed(name): value for name, value in state.values.items() if chosen(name)}
@@ -64,7 +64,7 @@ class Changes:
         name, count = Counter([*(tensor.name for tensor in tensors), *values]).most_common(1)[0]
         if count > 1:
             raise InvalidInputError(f"{count} tensors would be named {quoted(name)}; rename them apart")
-        return FlatState(tuple(tensors), values)
+        return FlatState(tuple(tensors), values, state.check_unchanged)
 
     def _renamed(self, name: str) -> str:
         for renaming in self.renamings:
@@ -97,7 +97,7 @@ def _cast(tensor: FlatTensor, dtype: DType) -> memoryview:
             f"tensor {quoted(tensor.name)} has values that {dtype} cannot hold, such as {old[beyond][0]};"
             " choose bf16 or fp32, or leave it out with --select"
         )
-    return memoryview(new.view(np.uint8))
+    return memoryview(new.view(np.uint8).data)
 
 
 def _numpy_type(dtype: DType) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from deltackpt.checkout.export import Names
 from deltackpt.convert import npz, pt, safetensors
+from deltackpt.convert.beside import CONFIG, FileBeside, beside_in_commit, beside_on_disk
 from deltackpt.convert.changes import Changes
 from deltackpt.convert.flat import FlatState
 from deltackpt.convert.of_commit import state_of_commit
@@ -19,17 +20,21 @@ from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
 
 _WRITERS = MappingProxyType({"safetensors": safetensors.write, "pt": pt.write, "npz": npz.write})
-FORMATS = tuple(_WRITERS)
-_BY_SUFFIX: Mapping[str, str] = {
-    ".safetensors": "safetensors",
-    ".npz": "npz",
-    **dict.fromkeys((".pt", ".pth", ".bin"), "pt"),
-}
+HUGGING_FACE = "hf"
+FORMATS = (*_WRITERS, HUGGING_FACE)
+_SHARDED = ("safetensors", HUGGING_FACE)
+_SHARD_BYTES = 50_000_000_000
+"""What Transformers takes when it is not told."""
+_MODEL = "model"
+_BY_SUFFIX = {".safetensors": "safetensors", ".npz": "npz", ".pt": "pt", ".pth": "pt", ".bin": "pt"}
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What to write. ``shard_bytes`` makes a folder of safetensors files, each with at most as many bytes of tensors."""
+    """What to write: one of ``FORMATS``.
+
+    ``shard_bytes`` makes a folder of safetensors files, each with at most as many bytes of tensors.
+    """
 
     format: str
     changes: Changes = field(default_factory=Changes)
@@ -40,7 +45,7 @@ class Conversion:
             raise InvalidInputError(f"format is one of {', '.join(FORMATS)}, not {brief(self.format)}")
         if self.shard_bytes is not None and self.shard_bytes <= 0:
             raise InvalidInputError(f"a shard has at least one byte, not {self.shard_bytes}")
-        if self.shard_bytes is not None and self.format != "safetensors":
+        if self.shard_bytes is not None and self.format not in _SHARDED:
             raise InvalidInputError(f"shards are files of safetensors, not of {self.format}; leave the size out")
 
 
@@ -63,8 +68,12 @@ def convert_commit(
     force: bool = False,
 ) -> int:
     """Write the tensors of a commit to ``path``; returns the bytes written. One tensor is in memory at a time."""
+    beside = None
+    if conversion.format == HUGGING_FACE:
+        beside = beside_in_commit(repository, commit)
+        part = part or next((entry.name for entry in commit.parts if entry.name == _MODEL), None)
     state = state_of_commit(repository, commit, part, names)
-    return _write(repository.chunks.disk, state, path, conversion, force=force)
+    return _write(repository.chunks.disk, state, path, conversion, beside, force=force)
 
 
 def convert_path(
@@ -74,12 +83,30 @@ def convert_path(
 
     FormatError when ``source`` is damaged, ChangedError when somebody wrote to it meanwhile; then nothing is written.
     """
+    beside = None
+    if conversion.format == HUGGING_FACE:
+        beside = beside_on_disk(source)
+        part = part or (_MODEL if os.path.isdir(source) else None)
     with state_of_path(source, part) as state:
-        return _write(Disk(), state, path, conversion, force=force)
+        return _write(Disk(), state, path, conversion, beside, force=force)
 
 
-def _write(disk: Disk, state: FlatState, path: str, conversion: Conversion, *, force: bool) -> int:
+def _write(
+    disk: Disk,
+    state: FlatState,
+    path: str,
+    conversion: Conversion,
+    beside: Sequence[FileBeside] | None,
+    *,
+    force: bool,
+) -> int:
+    """``beside`` None is for formats that are weights alone."""
     made = conversion.changes.made(state)
-    if conversion.shard_bytes is not None:
-        return safetensors.write_shards(disk, made, path, conversion.shard_bytes, force=force)
-    return _WRITERS[conversion.format](disk, made, path, force=force)
+    if beside is not None and not any(file.name == CONFIG for file in beside):
+        raise InvalidInputError(
+            f"there is no {CONFIG} beside the weights, which Transformers needs; choose safetensors"
+        )
+    if beside is None and conversion.shard_bytes is None:
+        return _WRITERS[conversion.format](disk, made, path, force=force)
+    shard_bytes = conversion.shard_bytes or _SHARD_BYTES
+    return safetensors.write_shards(disk, made, path, shard_bytes, force=force, beside=beside or ())

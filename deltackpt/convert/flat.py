@@ -26,12 +26,20 @@ class FlatTensor:
         return self.dtype.itemsize * prod(self.shape)
 
 
+def _nothing_changes() -> None:
+    """A commit never does."""
+
+
 @dataclass(frozen=True, slots=True)
 class FlatState:
-    """``values`` are plain values by name, and nodes of skeletons for what is nothing plain."""
+    """``values`` are plain values by name, and nodes of skeletons for what is nothing plain.
+
+    ``check_unchanged``, after the last read, raises when somebody wrote to what was read.
+    """
 
     tensors: tuple[FlatTensor, ...]
     values: Mapping[str, Any]
+    check_unchanged: Callable[[], None] = _nothing_changes
 
     def refuse_values(self, format: str) -> None:
         """InvalidInputError when there are values, for which ``format`` has no place."""

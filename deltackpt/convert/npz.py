@@ -36,4 +36,5 @@ def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
                 entry = zipfile.ZipInfo(f"{tensor.name}.npy")
                 with archive.open(entry, "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, array, allow_pickle=False)
+        state.check_unchanged()
     return stream.size

@@ -24,7 +24,8 @@ def state_of_commit(
         else:
             tensors.append(FlatTensor(name, tensor.dtype, tensor.shape, partial(_read, repository, tensor)))
     for entry in commit.parts if part is None else [commit.part_named(part)]:
-        values |= {leaf.name: leaf.value for leaf in part_leaves(repository, commit, entry.name).values}
+        for leaf in part_leaves(repository, commit, entry.name).values:
+            values[leaf.name.removeprefix(f"{part}/")] = leaf.value
     return FlatState(tuple(tensors), values)
 
 

@@ -18,10 +18,7 @@ from deltackpt.tensor.source import TensorSource
 
 @contextmanager
 def state_of_path(path: str, part: str | None = None) -> Iterator[FlatState]:
-    """Every tensor of a file or folder, or those of one ``part`` under names without it; open while the block runs.
-
-    ChangedError, after the block, when somebody wrote to what was read.
-    """
+    """Every tensor of a file or folder, or those of one ``part`` under names without it; open while the block runs."""
     with path_content(path, strict=True) as content:
         parts = {one.name: one for one in content.parts}
         if part is not None and part not in parts:
@@ -44,8 +41,7 @@ def state_of_path(path: str, part: str | None = None) -> Iterator[FlatState]:
                     tensors.append(
                         FlatTensor(name, dtype, shape, partial(_read, source, leaf.view or View(dtype, shape)))
                     )
-        yield FlatState(tuple(tensors), values)
-        content.check_unchanged()
+        yield FlatState(tuple(tensors), values, content.check_unchanged)
 
 
 def _read(source: TensorSource, view: View) -> memoryview:

@@ -34,6 +34,7 @@ def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
         folder = os.path.dirname(os.path.abspath(path))
         with storage_errors("writing beside", path), tempfile.TemporaryFile(dir=folder) as held:
             tensors = {tensor.name: _mapped(torch, held, tensor) for tensor in state.tensors}
+            state.check_unchanged()
             torch.save({**tensors, **state.values}, stream)
     return stream.size
 

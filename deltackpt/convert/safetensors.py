@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from deltackpt.checkout.fetch import Writable
+from deltackpt.convert.beside import FileBeside
 from deltackpt.convert.flat import FlatState, FlatTensor
 from deltackpt.formats.safetensors.writer import layout
 from deltackpt.fs.disk import Disk
@@ -27,13 +28,17 @@ def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
     header, size = _header(state.tensors, _metadata(state))
     with TargetFile(disk, path, size, force=force) as target:
         _fill(target, header, state.tensors)
+        state.check_unchanged()
     return size
 
 
-def write_shards(disk: Disk, state: FlatState, path: str, shard_bytes: int, *, force: bool) -> int:
+def write_shards(
+    disk: Disk, state: FlatState, path: str, shard_bytes: int, *, force: bool, beside: Sequence[FileBeside] = ()
+) -> int:
     """Write a folder of files with at most ``shard_bytes`` of tensors each, and their index where it takes several.
 
-    A tensor larger than that has a file of its own. Returns the bytes of all files.
+    A tensor larger than that has a file of its own; the files ``beside`` go into the folder, too. Returns the bytes of
+    all files.
     """
     shards = list(_shards(state.tensors, shard_bytes))
     metadata = _metadata(state)
@@ -43,14 +48,17 @@ def write_shards(disk: Disk, state: FlatState, path: str, shard_bytes: int, *, f
     if len(shards) > 1:
         names = [f"{_NAME}-{at:05d}-of-{len(shards):05d}.safetensors" for at in range(1, len(shards) + 1)]
         index = _index(state, dict(zip(names, shards, strict=True)))
-    size = sum(size for _, size in headers) + len(index)
+    size = sum(size for _, size in headers) + len(index) + sum(file.size for file in beside)
     with TargetFolder(disk, path, size, force=force) as target:
         now = time.time_ns()
         target.folder("", _FOLDER_MODE, now)
         for name, shard, (header, nbytes) in zip(names, shards, headers, strict=True):
             _fill(target.file(name, nbytes, _FILE_MODE, now), header, shard)
+        for file in beside:
+            target.file(file.name, file.size, _FILE_MODE, now).write_at(0, file.read())
         if index:
             target.file(f"{_NAME}.safetensors.index.json", len(index), _FILE_MODE, now).write_at(0, index)
+        state.check_unchanged()
     return size
 
 
