@@ -54,7 +54,7 @@ def checkout(
     """
     if names not in get_args(Names):
         raise InvalidInputError(f"names is 'module' or 'stored', not {brief(names)}")
-    _refuse_within_store(path)
+    refuse_within_store(path)
     files = stored_files(repository, commit)
     if files is not None and files.is_folder:
         return rebuild_folder(repository, commit, files, path, part, force, progress)
@@ -64,7 +64,7 @@ def checkout(
     return _export(repository, commit, part, names, path, force, progress)
 
 
-def _refuse_within_store(path: str) -> None:
+def refuse_within_store(path: str) -> None:
     """No file of a store is ever replaced, and nothing is put among them."""
     if "\0" in path:
         return  # which the target refuses in its own words

@@ -3,7 +3,8 @@
 ``flat``      what is converted: tensors by name, and values beside them
 ``of_commit``, ``of_path``  where that comes from
 ``changes``   which tensors, under which names, of which type
-``convert``   the table of formats, and the conversion
+``formats``   which formats there are
+``convert``   the table of writers, and the conversion
 ``beside``    configuration and tokenizer, for a folder that Transformers loads
 ``stream``    a file for a library to write to
 

@@ -1,4 +1,4 @@
-"""The table of formats, and the conversion of a commit or of a checkpoint that is in no store."""
+"""The table of writers, and the conversion of a commit or of a checkpoint that is in no store."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from deltackpt.checkout.export import Names
+from deltackpt.checkout.export import Names, refuse_within_store
 from deltackpt.convert import npz, pt, safetensors
 from deltackpt.convert.beside import CONFIG, FileBeside, beside_in_commit, beside_on_disk
 from deltackpt.convert.changes import Changes
 from deltackpt.convert.flat import FlatState
+from deltackpt.convert.formats import FORMATS, HUGGING_FACE, SHARDED
 from deltackpt.convert.of_commit import state_of_commit
 from deltackpt.convert.of_path import state_of_path
 from deltackpt.errors import InvalidInputError, brief
@@ -20,13 +21,9 @@ from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
 
 _WRITERS = MappingProxyType({"safetensors": safetensors.write, "pt": pt.write, "npz": npz.write})
-HUGGING_FACE = "hf"
-FORMATS = (*_WRITERS, HUGGING_FACE)
-_SHARDED = ("safetensors", HUGGING_FACE)
 _SHARD_BYTES = 50_000_000_000
 """What Transformers takes when it is not told."""
 _MODEL = "model"
-_BY_SUFFIX = {".safetensors": "safetensors", ".npz": "npz", ".pt": "pt", ".pth": "pt", ".bin": "pt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +42,8 @@ class Conversion:
             raise InvalidInputError(f"format is one of {', '.join(FORMATS)}, not {brief(self.format)}")
         if self.shard_bytes is not None and self.shard_bytes <= 0:
             raise InvalidInputError(f"a shard has at least one byte, not {self.shard_bytes}")
-        if self.shard_bytes is not None and self.format not in _SHARDED:
+        if self.shard_bytes is not None and self.format not in SHARDED:
             raise InvalidInputError(f"shards are files of safetensors, not of {self.format}; leave the size out")
-
-
-def format_of(path: str) -> str:
-    """The format that a file's name asks for; InvalidInputError when it does not say."""
-    found = _BY_SUFFIX.get(os.path.splitext(path)[1].lower())
-    if found is None:
-        raise InvalidInputError(f"{path!r} does not tell the format; name one with --format: {', '.join(FORMATS)}")
-    return found
 
 
 def convert_commit(
@@ -68,6 +57,7 @@ def convert_commit(
     force: bool = False,
 ) -> int:
     """Write the tensors of a commit to ``path``; returns the bytes written. One tensor is in memory at a time."""
+    refuse_within_store(path)
     beside = None
     if conversion.format == HUGGING_FACE:
         beside = beside_in_commit(repository, commit)
@@ -83,6 +73,7 @@ def convert_path(
 
     FormatError when ``source`` is damaged, ChangedError when somebody wrote to it meanwhile; then nothing is written.
     """
+    refuse_within_store(path)
     beside = None
     if conversion.format == HUGGING_FACE:
         beside = beside_on_disk(source)
