@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deltackpt.checkout.tree import CommitTree
     from deltackpt.commit.request import CommitRequest, OnConflict
     from deltackpt.content.content import Content
+    from deltackpt.convert.convert import Conversion
     from deltackpt.diff.diff import Diff, Side
     from deltackpt.history.oplog import Operation
     from deltackpt.history.recoverable import Recoverable
@@ -344,6 +345,25 @@ class Store:
 
         commit, target = self.resolve(ref), os.fsdecode(path)
         return checkout(self._repository, commit, target, part=part, names=names, force=force, progress=progress)
+
+    def export(
+        self,
+        ref: Ref,
+        path: str | os.PathLike[str],
+        conversion: Conversion,
+        *,
+        part: str | None = None,
+        names: Names = "module",
+        force: bool = False,
+    ) -> int:
+        """Write the tensors of a commit, or of one ``part``, in another format; returns the bytes written.
+
+        One tensor is in memory at a time. InvalidInputError for what the format cannot hold; nothing is written then.
+        """
+        from deltackpt.convert.convert import convert_commit
+
+        commit, target = self.resolve(ref), os.fsdecode(path)
+        return convert_commit(self._repository, commit, target, conversion, part=part, names=names, force=force)
 
     def diff(self, old: Ref, new: Ref, *, other: Store | None = None, progress: Progress | None = None) -> Diff:
         """What changed from ``old`` to ``new``, which is a commit of the store ``other`` when that is given."""

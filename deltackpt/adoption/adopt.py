@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from deltackpt.adoption.found import FoundCheckpoint
+from deltackpt.adoption.removal import Original
 from deltackpt.checkout.compare import differences
 from deltackpt.errors import CorruptError
 from deltackpt.formats.wording import shown_path
-from deltackpt.fs.remove import remove_tree
 from deltackpt.history.commits import Commit
 from deltackpt.history.refs import Branch
 from deltackpt.history.repository import Repository
@@ -57,7 +57,8 @@ def adopt(
 ) -> Iterator[Adopted]:
     """Commit each checkpoint unless ``branch`` has it, compare it, and with ``remove`` remove it.
 
-    CorruptError, before anything of it is removed, when what was stored is not what is on disk.
+    CorruptError, before anything of it is removed, when what was stored is not what is on disk; ChangedError when
+    somebody wrote to it after it was compared.
     """
     known = known_origins(repository, branch)
     for one in checkpoints:
@@ -66,6 +67,7 @@ def adopt(
             made = None
         is_known = made is not None
         made = made if made is not None else commit(one)
+        original = Original.noted_at(one.path)
         if (different := next(differences(repository, made, one.path), None)) is not None:
             where = shown_path(os.path.join(one.path, different) if different else one.path)
             raise CorruptError(
@@ -73,16 +75,5 @@ def adopt(
                 " or run `deltackpt verify --data`"
             )
         if remove:
-            _remove(one.path)
+            original.remove()
         yield Adopted(one, made, is_known, remove)
-
-
-def _remove(path: str) -> None:
-    """Remove a file, or a folder with all that is in it; no link is followed."""
-    above, name = os.path.split(os.path.abspath(path))
-    fd = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        remove_tree(fd, name)
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -57,7 +57,7 @@ def checkout(
     """
     if names not in get_args(Names):
         raise InvalidInputError(f"names is 'module' or 'stored', not {brief(names)}")
-    _refuse_within_store(path)
+    refuse_within_store(path)
     with losses_of(commit):
         files = stored_files(repository, commit)
         if files is not None and files.is_folder:
@@ -68,7 +68,7 @@ def checkout(
         return _export(repository, commit, part, names, path, force, progress)
 
 
-def _refuse_within_store(path: str) -> None:
+def refuse_within_store(path: str) -> None:
     """No file of a store is ever replaced, and nothing is put among them."""
     if "\0" in path:
         return  # which the target refuses in its own words
@@ -146,7 +146,7 @@ def exported_tensors(
     repository: Repository, commit: Commit, part: str | None, names: Names = "module"
 ) -> tuple[list[Exported], dict[str, dict[str, object]]]:
     """The tensors of one ``part``, or of all, as a checkout writes them, and what they were where that is different."""
-    return exported(_named(repository, commit, part, names))
+    return exported(named(repository, commit, part, names))
 
 
 def _write_window(
@@ -163,8 +163,8 @@ def _write_window(
             progress(len(plain))
 
 
-def _named(repository: Repository, commit: Commit, part: str | None, names: Names) -> Iterator[tuple[str, NamedTensor]]:
-    """What to write, with the name that it should have."""
+def named(repository: Repository, commit: Commit, part: str | None, names: Names) -> Iterator[tuple[str, NamedTensor]]:
+    """The tensors of one ``part``, or of all, with the names that they should have in a file."""
     listed = {entry.name: part_leaves(repository, commit, entry.name) for entry in _wanted(commit, part)}
     tensors = [tensor for leaves in listed.values() for tensor in leaves.tensors]
     if part is not None:

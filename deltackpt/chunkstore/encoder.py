@@ -63,20 +63,30 @@ def encode_record(
 
 @dataclass(frozen=True, slots=True)
 class WideChunk:
-    """A chunk of float32 values of the commit that is being made. ``pending`` is its record when it is new."""
+    """A chunk of float32 values. ``source`` is the tensor of the commit that is being made, None for the store's own.
+
+    ``pending`` is its record when it is new.
+    """
 
     chunk: ChunkId
-    source: TensorSource
+    source: TensorSource | None
     pending: RecordHead | None
 
     def read(self, start: int, stop: int, known: Locations, reader: ChunkReader) -> Candidate | None:
-        """The values of which plain bytes ``start`` to ``stop`` of a 16-bit tensor may be the rounded ones."""
+        """The values of which plain bytes ``start`` to ``stop`` of a 16-bit tensor may be the rounded ones.
+
+        None when the store has no such chunk any more, or cannot read it.
+        """
         if self.pending is None and self.chunk not in known:
             known.update(reader.locate([self.chunk]))
         place = self.pending or known.get(self.chunk)
         if place is None:
             return None
-        return Candidate((self.chunk,), self.source.read(2 * start, 2 * stop), place.cost, place.rank)
+        try:
+            plain = reader.read(self.chunk, known) if self.source is None else self.source.read(2 * start, 2 * stop)
+        except (CorruptError, NotFoundError):
+            return None
+        return Candidate((self.chunk,), plain, place.cost, place.rank)
 
 
 class ChunkEncoder:

@@ -51,10 +51,13 @@ class IngestedTensor:
 
 @dataclass(frozen=True, slots=True)
 class Wide:
-    """A float32 tensor that has been taken in, of which another may be the rounded copy, cut at the same elements."""
+    """A float32 tensor of which another may be the rounded copy, cut at the same elements.
 
-    source: TensorSource
-    ingested: IngestedTensor
+    ``source`` is that of a tensor that has been taken in; None for one that the store has.
+    """
+
+    source: TensorSource | None
+    chunks: Sequence[ChunkId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,20 +169,23 @@ class Ingest:
             return result
         # Cuts that depend on the content are found as the chunks before them are worked on.
         spans = cuts.spans(nbytes) if wide is None else list(cuts.spans(nbytes))
+        sources = [source] if wide is None or wide.source is None else [source, wide.source]
         for number, (start, stop) in enumerate(spans):
             hint = hints[number] if number < len(hints) else None
             place = _Place(source, start, stop, hint, self._wide_chunk(wide, number, spans))
             job = self._executor.submit(self._chunk, place, suspect)
-            finished = () if stop < nbytes else (source,) if wide is None else (source, wide.source)
+            finished = sources if stop == nbytes else []
             result.lengths.append(stop - start)
             self._running.append((job, result, finished))
             self._drain(self._ahead)
         return result
 
     def _wide_chunk(self, wide: Wide | None, number: int, spans: Iterable[tuple[int, int]]) -> WideChunk | None:
-        if wide is None or not isinstance(spans, list) or len(wide.ingested.chunks) != len(spans):
+        if wide is None or not isinstance(spans, list) or len(wide.chunks) != len(spans):
             return None
-        chunk = wide.ingested.chunks[number]
+        chunk = wide.chunks[number]
+        if wide.source is None and not self._transaction.is_there(chunk, self._known):
+            return None
         return WideChunk(chunk, wide.source, self._transaction.pending(chunk))
 
     def settle(self) -> None:

@@ -19,6 +19,7 @@ COMMANDS = (
     "show",
     "diff",
     "checkout",
+    "convert",
     "branch",
     "tag",
     "annotate",

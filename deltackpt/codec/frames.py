@@ -42,12 +42,17 @@ _contexts = _Contexts()
 
 def squeeze(plane: Bytes) -> bytes:
     """One frame of a byte plane, its size declared. A new object, never scratch."""
-    return _contexts.plane.compress(plane.data)
+    return _fitted(_contexts.plane.compress(plane.data))
 
 
 def compress(plain: Bytes) -> bytes:
     """One frame of bytes as they are, its size declared."""
-    return _contexts.whole.compress(plain.data)
+    return _fitted(_contexts.whole.compress(plain.data))
+
+
+def _fitted(frame: bytes) -> bytes:
+    """The frame in memory of its own size: zstd's keeps the room of the largest frame that it might have become."""
+    return bytes(memoryview(frame))
 
 
 def decompress(frame: memoryview, size: int) -> bytes:

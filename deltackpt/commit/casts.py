@@ -16,8 +16,8 @@ from deltackpt.skeleton.capture import CapturedTensor
 from deltackpt.tensor.dtype import Element
 from deltackpt.tensor.source import TensorSource
 
-_NARROW = frozenset({"bfloat16", "float16"})
-_WIDE = "float32"
+NARROW = frozenset({"bfloat16", "float16"})
+WIDE = "float32"
 _LOOKED_AT = 64
 
 _Face = tuple[tuple[int, ...], str, bytes]
@@ -30,14 +30,14 @@ def find_casts(tensors: Sequence[CapturedTensor]) -> Mapping[int, int]:
     types = {tensors[at].source.dtype.name for at in narrow}
     faces: dict[_Face, int] = {}
     for at, tensor in enumerate(tensors):
-        if tensor.source.dtype.name == _WIDE and tensor.source.shape in shapes:
+        if tensor.source.dtype.name == WIDE and tensor.source.shape in shapes:
             for face in _wide_faces(tensor.source, types):
                 faces.setdefault(face, at)
     return {at: faces[face] for at in narrow if faces and (face := _narrow_face(tensors[at].source)) in faces}
 
 
 def _may_be_narrow(source: TensorSource) -> bool:
-    return source.dtype.name in _NARROW and source.dtype.itemsize * prod(source.shape) >= BUNDLED_BELOW
+    return source.dtype.name in NARROW and source.dtype.itemsize * prod(source.shape) >= BUNDLED_BELOW
 
 
 def _wide_faces(source: TensorSource, types: set[str]) -> list[_Face]:

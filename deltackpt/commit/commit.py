@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 
 import msgspec
 
@@ -24,7 +25,7 @@ from deltackpt.chunkstore.ingest import Ingest
 from deltackpt.chunkstore.log_record import LogRecord, RefMove
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.codec.encode import DEFAULT_BUDGET
-from deltackpt.commit.bases import borrowed_bases
+from deltackpt.commit.bases import borrowed_bases, wide_bases
 from deltackpt.commit.health import Found, Health, diagnose
 from deltackpt.commit.parts import TensorWriter, WrittenPart, write_objects
 from deltackpt.commit.request import CommitRequest
@@ -78,14 +79,15 @@ def _attempt(repository: Repository, content: Content, request: CommitRequest, s
         bases = _parent_tensors(repository, start.parent)
         # Where the parent is damaged nothing is relied on without reading it, so nothing is borrowed either.
         lent = {} if bases is None else {**borrowed_bases(repository, content, bases, start.base), **bases}
-        known = reader.locate(chunk for tensor in lent.values() for chunk in tensor.chunks)
+        wide = wide_bases(content, bases or {})
+        known = reader.locate(chunk for tensor in chain(lent.values(), wide.values()) for chunk in tensor.chunks)
         ingest = Ingest(transaction, reader, encoder, repository.executor, repository.ahead, known)
         stack.enter_context(ingest)
         if bases is None:
             ingest.doubt()
             bases = {}
         check_room(repository, content, lent, encoder)
-        parts = TensorWriter(ingest, lent, repository.chunks.facts.chunk_bytes).write(content.parts)
+        parts = TensorWriter(ingest, lent, wide, repository.chunks.facts.chunk_bytes).write(content.parts)
         ingest.finish()
         content.check_unchanged()
         found = {t.layout.name: t.ingested.finiteness for part in parts for t in part.tensors}

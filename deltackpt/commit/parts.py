@@ -75,11 +75,13 @@ class WrittenPart:
 class TensorWriter:
     """Hands tensors to ``ingest``, cut into chunks of about ``chunk_bytes``, which is a fact of the store.
 
-    ``parent`` holds the parent commit's tensors by name: the delta bases.
+    ``parent`` holds the parent commit's tensors by name: the delta bases. ``wide`` holds stored float32 tensors by the
+    names of 16-bit ones that may be their rounded copies.
     """
 
     ingest: Ingest
     parent: Mapping[str, StoredTensor]
+    wide: Mapping[str, StoredTensor]
     chunk_bytes: int
 
     def write(self, parts: Sequence[ContentPart]) -> list[WrittenPart]:
@@ -91,10 +93,14 @@ class TensorWriter:
         for at, tensor in enumerate(tensors):
             if at not in written:
                 wide = casts.get(at)
-                copied = None if wide is None else Wide(tensors[wide].source, written[wide].ingested)
-                written[at] = self._write(tensor, copied)
+                copied = None if wide is None else Wide(tensors[wide].source, written[wide].ingested.chunks)
+                written[at] = self._write(tensor, copied or self._stored_wide(tensor))
         ordered = iter(written[at] for at in range(len(tensors)))
         return [WrittenPart(part, tuple(islice(ordered, len(part.tensors)))) for part in parts]
+
+    def _stored_wide(self, tensor: CapturedTensor) -> Wide | None:
+        stored = self.wide.get(tensor.name)
+        return None if stored is None else Wide(None, stored.chunks)
 
     def _write(self, tensor: CapturedTensor, wide: Wide | None = None) -> WrittenTensor:
         source = tensor.source

@@ -8,7 +8,7 @@ from deltackpt.content.exported import ExportedState, exported_state
 from deltackpt.errors import FormatError
 from deltackpt.formats.checksums import first_mismatch
 from deltackpt.formats.reading import Reading
-from deltackpt.formats.sniff import UNKNOWN
+from deltackpt.formats.sniff import UNKNOWN, is_text
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
 
@@ -34,10 +34,10 @@ class Described:
 def described(path: str, file: SourceFile, reading: Reading, *, strict: bool) -> Described:
     """A file with its checksums compared. What is wrong with it is raised when ``strict``, else kept as the warning.
 
-    That a file of a folder is of no known kind is nothing wrong: most are texts.
+    That a file of a folder, or a text, is of no known kind is nothing wrong.
     """
     warning = reading.warning or first_mismatch(file, reading.checksums)
-    if path and reading.format == UNKNOWN:
+    if reading.format == UNKNOWN and (path or is_text(file)):
         warning = None
     if warning is not None and strict:
         raise warning

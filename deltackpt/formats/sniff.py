@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from deltackpt.formats.spans import Span
 from deltackpt.formats.wording import complaint, excerpt
 
 HEAD_BYTES = 512
+_WHITE_SPACE = frozenset("\t\n\r\f\ufeff")
 KINDS = "safetensors, PyTorch, NumPy, GGUF or ONNX"
 
 UNKNOWN = "bytes"
@@ -82,6 +84,16 @@ def read_spans(file: SourceFile) -> tuple[Span, ...]:
     if reading.warning is not None:
         raise reading.warning
     return reading.spans
+
+
+def is_text(file: SourceFile) -> bool:
+    """Whether the file begins as text does, in UTF-8: a configuration, a log, a description. No tensors are in it."""
+    head = _head(file)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) == file.size)
+    except UnicodeDecodeError:
+        return False
+    return all(c.isprintable() or c in _WHITE_SPACE for c in text)
 
 
 def _not_known(file: SourceFile) -> FormatError:

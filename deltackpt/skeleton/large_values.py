@@ -25,8 +25,8 @@ class _LiveBytes:
     def own_memory(self) -> memoryview:
         return self.raw
 
-    def box(self, box: Box) -> memoryview:
-        return self.raw[box.slices[0]]
+    def copy(self, box: Box, out: memoryview) -> None:
+        out[:] = self.raw[box.slices[0]]
 
 
 def _open(raw: bytes | bytearray, view: View) -> StridedSource:

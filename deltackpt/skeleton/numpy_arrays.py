@@ -38,7 +38,7 @@ class LiveArray:
         array = self._compact()
         return None if _is_swapped(array.dtype) or not array.flags.c_contiguous else _bytes_of(array)
 
-    def box(self, box: Box) -> memoryview:
+    def copy(self, box: Box, out: memoryview) -> None:
         outer = self.array.ndim
         # The ellipsis keeps an array of no dimensions an array.
         inner: Any = (*box.slices[:outer], ...)
@@ -49,10 +49,10 @@ class LiveArray:
             # Copied as opaque bytes, so that padding between fields is that of the original and not chance.
             piece = piece.view(f"V{piece.itemsize}")
         plain = _bytes_of(np.ascontiguousarray(piece))
-        if box.shape[outer:] == self.view.shape[outer:]:
-            return plain
-        units = np.frombuffer(plain, np.uint8).reshape(-1, self.view.shape[-1], self.view.dtype.itemsize)
-        return _bytes_of(np.ascontiguousarray(units[:, box.slices[-1]]))
+        if box.shape[outer:] != self.view.shape[outer:]:
+            units = np.frombuffer(plain, np.uint8).reshape(-1, self.view.shape[-1], self.view.dtype.itemsize)
+            plain = _bytes_of(np.ascontiguousarray(units[:, box.slices[-1]]))
+        out[:] = plain
 
     def _compact(self) -> Array:
         """The array with its expanded dimensions cut down."""

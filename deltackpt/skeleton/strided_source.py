@@ -16,8 +16,8 @@ class Live(Protocol):
         """The tensor's memory when its bytes are the plain bytes; None when they must be copied."""
         ...
 
-    def box(self, box: Box) -> memoryview:
-        """The plain bytes of the elements in ``box``, in C order."""
+    def copy(self, box: Box, out: memoryview) -> None:
+        """Write the plain bytes of the elements in ``box``, in C order, to ``out``, which has room for just these."""
         ...
 
 
@@ -42,7 +42,9 @@ class StridedSource:
 
     def box(self, box: Box) -> memoryview:
         """The plain bytes of the elements in ``box``, in C order."""
-        return self.live.box(box)
+        plain = memoryview(bytearray(prod(box.shape) * self.dtype.itemsize))
+        self.live.copy(box, plain)
+        return plain.toreadonly()
 
     def release(self) -> None:
         """Nothing to drop: the memory is the tensor's own, or every read made its own copy."""
@@ -50,6 +52,11 @@ class StridedSource:
     def _copied(self, start: int, stop: int) -> memoryview:
         size = self.dtype.itemsize
         first, last = start // size, min(-(-stop // size), prod(self.shape))
-        pieces = [self.live.box(box) for box in in_c_order(self.shape, first, last)]
-        plain = pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
-        return plain[start - first * size : stop - first * size]
+        # One allocation, of the same size for most chunks: those of several sizes leave holes in the process's memory.
+        plain = memoryview(bytearray((last - first) * size))
+        at = 0
+        for box in in_c_order(self.shape, first, last):
+            end = at + prod(box.shape) * size
+            self.live.copy(box, plain[at:end])
+            at = end
+        return plain[start - first * size : stop - first * size].toreadonly()

@@ -53,8 +53,11 @@ class LiveTensor:
             return None
         return buffer_of(tensor).toreadonly()
 
-    def box(self, box: Box) -> memoryview:
-        return buffer_of(_bits_of(self._compact()[box.slices]).cpu().contiguous()).toreadonly()
+    def copy(self, box: Box, out: memoryview) -> None:
+        if not out:
+            return
+        piece = _bits_of(self._compact()[box.slices])
+        torch.frombuffer(out, dtype=piece.dtype).view(box.shape).copy_(piece)
 
     def bits(self) -> torch.Tensor:
         """Live, on its device: integers that are the plain bytes in C order, for whoever copies them himself."""
@@ -73,8 +76,7 @@ def _bits_of(tensor: torch.Tensor) -> torch.Tensor:
 
 def plain_bytes(tensor: torch.Tensor) -> memoryview:
     """The C-order bytes of a whole tensor: its own memory, or a copy of it."""
-    shape = tuple(tensor.shape)
-    return LiveTensor(tensor, shape).box(Box.whole(shape))
+    return buffer_of(LiveTensor(tensor, tuple(tensor.shape)).bits().cpu().contiguous()).toreadonly()
 
 
 def _open(tensor: torch.Tensor, view: View) -> StridedSource:

@@ -12,7 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from deltackpt import CorruptError, InvalidInputError, NotFoundError, Store
+from deltackpt.adoption.estimate import estimate
 from deltackpt.adoption.found import find_checkpoints, said_by_name
+from deltackpt.adoption.removal import Original
+from deltackpt.fs.tree import ChangedError
 
 
 @pytest.mark.parametrize(
@@ -100,3 +103,26 @@ def test_what_names_nothing_and_two_of_one_step_are_refused(run: Path) -> None:
     (run / "step-900").mkdir()
     with pytest.raises(InvalidInputError, match="both of step 900"):
         find_checkpoints([str(run / "*")])
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", ""])
+def test_what_changed_after_the_comparison_is_not_removed(run: Path, name: str) -> None:
+    path = run / "checkpoint-900" / "optimizer.pt"
+    subject = path if name else path.parent
+    original = Original.noted_at(str(subject))
+    before = path.stat()
+    path.write_bytes(b"another")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ChangedError, match="changed while"):
+        original.remove()
+    assert path.read_bytes() == b"another"
+    assert sorted(os.listdir(run)) == ["checkpoint-1000", "checkpoint-1100", "checkpoint-900"]
+
+
+def test_the_estimate_is_near_what_is_stored(store: Store, run: Path) -> None:
+    found = find_checkpoints([str(run / "*")])
+    told = estimate(found)
+    made = list(store.adopt(found))
+    stored = sum(one.commit.stored_bytes for one in made)
+    assert told.plain_bytes == sum(one.commit.logical_bytes for one in made)
+    assert 0.5 * stored < told.stored_bytes < 1.5 * stored

@@ -44,3 +44,11 @@ def test_tensors_that_are_not_alike_stay_as_they_are(store: Store) -> None:
     store.commit(state, branch="new")
     assert_same(store.load("new"), state)
     assert store.verify(data=True).problems == []
+
+
+def test_of_several_heads_the_one_that_is_alike_lends(store: Store) -> None:
+    whole = store.commit({"model": WEIGHTS}, branch="pretrained").stored_bytes
+    store.commit({"model": {name: torch.randn_like(tensor) for name, tensor in WEIGHTS.items()}}, branch="newest")
+    made = store.commit({"net": tuned("transformer.")}, branch="tuned")
+    assert made.stored_bytes < 0.5 * whole
+    assert_same(store.load("tuned"), {"net": tuned("transformer.")})

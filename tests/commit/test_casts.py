@@ -153,3 +153,22 @@ def test_another_writer_was_first_with_the_wide_values(store: Store, monkeypatch
     assert "stale" in attempts
     assert_same(Store(store.path, options=Options(cache_bytes=0)).load("ours"), state)
     assert store.verify(data=True).ok
+
+
+def test_a_file_of_the_parent_s_weights_rounded(store: Store, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    weights = {f"h.{i}.weight": torch.randn(1300, 1000) * 0.02 for i in range(2)}
+    save_file(weights, tmp_path / "model.safetensors")
+    store.commit_path(tmp_path / "model.safetensors")
+    save_file({name: tensor.bfloat16() for name, tensor in weights.items()}, tmp_path / "half.safetensors")
+    made = store.commit_path(tmp_path / "half.safetensors")
+    assert recipes(store, "") == {"cast"}
+    assert made.stored_bytes < 5000
+    fresh = Store(store.path, options=Options(cache_bytes=0))
+    fresh.checkout("main", tmp_path / "back.safetensors")
+    assert (tmp_path / "back.safetensors").read_bytes() == (tmp_path / "half.safetensors").read_bytes()
+    state = {"model": {name: tensor.half() for name, tensor in weights.items()}}
+    under_another_prefix = store.commit(state, branch="live", parent="main~1")
+    assert under_another_prefix.stored_bytes < 5000
+    assert_same(fresh.load("live"), state)
+    assert store.verify(data=True).ok

@@ -73,7 +73,7 @@ def test_a_small_change_needs_little_room(store: Store) -> None:
 
 
 def test_a_disk_with_room_is_only_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deltackpt.commit.room._samples", None)
+    monkeypatch.setattr("deltackpt.commit.room.spread", None)
     opened(store.path, Free(SIZE)).commit({"w": NOISE})
 
 

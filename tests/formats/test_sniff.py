@@ -16,7 +16,7 @@ import zstandard
 
 from deltackpt.errors import FormatError, LimitError, UnsupportedError
 from deltackpt.formats.safetensors import layout
-from deltackpt.formats.sniff import KINDS, Format, read, read_spans, sniff
+from deltackpt.formats.sniff import KINDS, Format, is_text, read, read_spans, sniff
 from deltackpt.formats.source_file import open_source
 from deltackpt.formats.spans import Literal, Span
 from deltackpt.tensor.dtype import DTYPES
@@ -138,3 +138,14 @@ def test_an_unknown_file_is_refused_with_its_first_bytes(tmp_path: Path, raw: by
     with pytest.raises(FormatError) as caught:
         spans(path)
     assert str(caught.value) == f"{path}: unknown kind of file at byte 0; expected one of {KINDS}, found {found}"
+
+
+@pytest.mark.parametrize("raw", [b'{"a": 1}', b"a: 1\n", b"", "\u00fcber\r\n".encode(), b"x" * 511 + "\u00fc".encode()])
+def test_text_is_told_from_other_bytes(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(raw)
+    with open_source(str(path)) as file:
+        assert is_text(file)
+    path.write_bytes(raw[:400] + b"\xff\x00")
+    with open_source(str(path)) as file:
+        assert not is_text(file)

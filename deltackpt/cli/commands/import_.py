@@ -9,6 +9,7 @@ import click
 
 from deltackpt.cli.address import open_store
 from deltackpt.cli.names import BRANCH
+from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import added, step
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import shown, size
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH|GLOB...")
 @click.option("--branch", type=BRANCH, default="main", show_default=True, help="The branch to commit to.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be committed, in which order.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only show what would be committed, in which order, and about how much of it would be stored.",
+)
 @click.option(
     "--remove-originals", is_flag=True, help="Remove each checkpoint once it is stored and was compared, byte for byte."
 )
@@ -38,10 +43,26 @@ def command(settings: Settings, paths: Sequence[str], branch: str, dry_run: bool
 
     found = find_checkpoints(paths)
     if dry_run:
-        settings.report(lambda: [_plan(one) for one in found], lambda: map(_planned, found))
+        from deltackpt.adoption.estimate import estimate
+
+        told = estimate(found)
+        settings.report(
+            lambda: {
+                "checkpoints": [_plan(one) for one in found],
+                "bytes": told.plain_bytes,
+                "added": told.stored_bytes,
+            },
+            lambda: [
+                *map(_planned, found),
+                f"{len(found)} checkpoints, {size(told.plain_bytes)}, in about {size(told.stored_bytes)}",
+            ],
+        )
         return
-    with open_store(settings) as store:
-        adopted = list(store.adopt(found, branch=branch, remove_originals=remove_originals))
+    with open_store(settings) as store, Bar(settings, "importing", len(found), "checkpoints") as bar:
+        adopted = []
+        for one in store.adopt(found, branch=branch, remove_originals=remove_originals):
+            adopted.append(one)
+            bar.reached(len(adopted), len(found))
     settings.report(lambda: [_document(one) for one in adopted], lambda: _lines(adopted))
 
 

@@ -1,0 +1,50 @@
+"""The options that say how tensors are converted; ``checkout`` and ``convert`` share them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from deltackpt.convert.formats import FORMATS, format_of
+
+if TYPE_CHECKING:
+    from deltackpt.convert.convert import Conversion
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def conversion_options(function: Function) -> Function:
+    """``--format``, ``--select``, ``--rename``, ``--dtype`` and ``--max-shard-size``."""
+    for option in (
+        click.option("--max-shard-size", metavar="SIZE", help="Write a folder of files no larger than this: 5GB."),
+        click.option("--dtype", type=click.Choice(["bf16", "fp16", "fp32"]), help="Round floats to this type."),
+        click.option(
+            "--rename", multiple=True, metavar="REGEX=>REPL", help="Rename tensors; may be given several times."
+        ),
+        click.option("--select", metavar="GLOB", help="Only tensors with such names."),
+        click.option("--format", type=click.Choice(FORMATS), help="Convert to this format."),
+    ):
+        function = option(function)
+    return function
+
+
+def conversion_of(
+    output: str,
+    format: str | None,
+    select: str | None,
+    rename: Sequence[str],
+    dtype: Any,
+    max_shard_size: str | None,
+) -> Conversion:
+    """What the options ask for; without ``format`` the name of the ``output`` tells it, or that there are shards."""
+    # Imported here because commands that convert nothing do without it.
+    from deltackpt.convert.changes import Changes, Renaming
+    from deltackpt.convert.convert import Conversion
+    from deltackpt.maintenance.quantity import parse_size
+
+    shard_bytes = None if max_shard_size is None else parse_size(max_shard_size)
+    if format is None:
+        format = "safetensors" if shard_bytes is not None else format_of(output)
+    return Conversion(format, Changes(select, tuple(map(Renaming.of, rename)), dtype), shard_bytes)

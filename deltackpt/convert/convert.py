@@ -1,0 +1,103 @@
+"""The table of writers, and the conversion of a commit or of a checkpoint that is in no store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from deltackpt.checkout.export import Names, refuse_within_store
+from deltackpt.convert import npz, pt, safetensors
+from deltackpt.convert.beside import CONFIG, FileBeside, beside_in_commit, beside_on_disk
+from deltackpt.convert.changes import Changes
+from deltackpt.convert.flat import FlatState
+from deltackpt.convert.formats import FORMATS, HUGGING_FACE, SHARDED
+from deltackpt.convert.of_commit import state_of_commit
+from deltackpt.convert.of_path import state_of_path
+from deltackpt.errors import InvalidInputError, brief
+from deltackpt.fs.disk import Disk
+from deltackpt.history.commits import Commit
+from deltackpt.history.repository import Repository
+
+_WRITERS = MappingProxyType({"safetensors": safetensors.write, "pt": pt.write, "npz": npz.write})
+_SHARD_BYTES = 50_000_000_000
+"""What Transformers takes when it is not told."""
+_MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What to write: one of ``FORMATS``.
+
+    ``shard_bytes`` makes a folder of safetensors files, each with at most as many bytes of tensors.
+    """
+
+    format: str
+    changes: Changes = field(default_factory=Changes)
+    shard_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise InvalidInputError(f"format is one of {', '.join(FORMATS)}, not {brief(self.format)}")
+        if self.shard_bytes is not None and self.shard_bytes <= 0:
+            raise InvalidInputError(f"a shard has at least one byte, not {self.shard_bytes}")
+        if self.shard_bytes is not None and self.format not in SHARDED:
+            raise InvalidInputError(f"shards are files of safetensors, not of {self.format}; leave the size out")
+
+
+def convert_commit(
+    repository: Repository,
+    commit: Commit,
+    path: str,
+    conversion: Conversion,
+    *,
+    part: str | None = None,
+    names: Names = "module",
+    force: bool = False,
+) -> int:
+    """Write the tensors of a commit to ``path``; returns the bytes written. One tensor is in memory at a time."""
+    refuse_within_store(path)
+    beside = None
+    if conversion.format == HUGGING_FACE:
+        beside = beside_in_commit(repository, commit)
+        part = part or next((entry.name for entry in commit.parts if entry.name == _MODEL), None)
+    state = state_of_commit(repository, commit, part, names)
+    return _write(repository.chunks.disk, state, path, conversion, beside, force=force)
+
+
+def convert_path(
+    source: str, path: str, conversion: Conversion, *, part: str | None = None, force: bool = False
+) -> int:
+    """Write the tensors of the checkpoint at ``source`` to ``path``; returns the bytes written.
+
+    FormatError when ``source`` is damaged, ChangedError when somebody wrote to it meanwhile; then nothing is written.
+    """
+    refuse_within_store(path)
+    beside = None
+    if conversion.format == HUGGING_FACE:
+        beside = beside_on_disk(source)
+        part = part or (_MODEL if os.path.isdir(source) else None)
+    with state_of_path(source, part) as state:
+        return _write(Disk(), state, path, conversion, beside, force=force)
+
+
+def _write(
+    disk: Disk,
+    state: FlatState,
+    path: str,
+    conversion: Conversion,
+    beside: Sequence[FileBeside] | None,
+    *,
+    force: bool,
+) -> int:
+    """``beside`` None is for formats that are weights alone."""
+    made = conversion.changes.made(state)
+    if beside is not None and not any(file.name == CONFIG for file in beside):
+        raise InvalidInputError(
+            f"there is no {CONFIG} beside the weights, which Transformers needs; choose safetensors"
+        )
+    if beside is None and conversion.shard_bytes is None:
+        return _WRITERS[conversion.format](disk, made, path, force=force)
+    shard_bytes = conversion.shard_bytes or _SHARD_BYTES
+    return safetensors.write_shards(disk, made, path, shard_bytes, force=force, beside=beside or ())

@@ -1,0 +1,21 @@
+"""The formats that are written, and which one the name of a file asks for."""
+
+from __future__ import annotations
+
+import os
+
+from deltackpt.errors import InvalidInputError
+
+HUGGING_FACE = "hf"
+FORMATS = ("safetensors", "pt", "npz", HUGGING_FACE)
+SHARDED = ("safetensors", HUGGING_FACE)
+
+_BY_SUFFIX = {".safetensors": "safetensors", ".npz": "npz", ".pt": "pt", ".pth": "pt", ".bin": "pt"}
+
+
+def format_of(path: str) -> str:
+    """The format that a file's name asks for; InvalidInputError when it does not say."""
+    found = _BY_SUFFIX.get(os.path.splitext(path)[1].lower())
+    if found is None:
+        raise InvalidInputError(f"{path!r} does not tell the format; name one with --format: {', '.join(FORMATS)}")
+    return found

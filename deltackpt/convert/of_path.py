@@ -1,0 +1,56 @@
+"""The tensors of a checkpoint that is in no store, to be converted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from deltackpt.content.path import path_content
+from deltackpt.convert.flat import FlatState, FlatTensor
+from deltackpt.errors import NotFoundError
+from deltackpt.skeleton.leaves import TensorLeaf, leaves
+from deltackpt.skeleton.read import read_skeleton
+from deltackpt.skeleton.table import TensorInfo
+from deltackpt.skeleton.view import View
+from deltackpt.tensor.source import TensorSource
+
+
+@contextmanager
+def state_of_path(path: str, part: str | None = None) -> Iterator[FlatState]:
+    """Every tensor of a file or folder, or those of one ``part`` under names without it; open while the block runs."""
+    with path_content(path, strict=True) as content:
+        parts = {one.name: one for one in content.parts}
+        if part is not None and part not in parts:
+            raise NotFoundError(f"{path}: no part {part!r}; there are {', '.join(filter(None, parts)) or 'none'}")
+        tables = {
+            name: [TensorInfo(t.name, t.source.dtype, tuple(t.source.shape)) for t in one.tensors]
+            for name, one in parts.items()
+        }
+        tensors, values = [], {}
+        for one in parts.values() if part is None else [parts[part]]:
+            for leaf in leaves(read_skeleton(one.skeleton, one.name)):
+                name = leaf.name if part is None else leaf.name.removeprefix(f"{part}/")
+                if not isinstance(leaf, TensorLeaf):
+                    values[name] = leaf.value
+                elif leaf.is_value:
+                    values[name] = leaf.node
+                else:
+                    source = parts[leaf.reference.part].tensors[leaf.reference.index].source
+                    dtype, shape = leaf.form(tables)
+                    tensors.append(
+                        FlatTensor(name, dtype, shape, partial(_read, source, leaf.view or View(dtype, shape)))
+                    )
+        yield FlatState(tuple(tensors), values, content.check_unchanged)
+
+
+def _read(source: TensorSource, view: View) -> memoryview:
+    low, high = view.bounds()
+    plain = source.read(low, high)
+    if not view.is_row_major():
+        # Imported here because NumPy costs a tenth of a second that light commands must not pay.
+        from deltackpt.skeleton.strided import gather
+
+        plain = memoryview(gather(plain, view.shifted(-low)))
+    source.release()
+    return plain

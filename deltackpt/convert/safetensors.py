@@ -1,0 +1,103 @@
+"""safetensors, in one file or in shards with the index that Transformers reads.
+
+Numbers and texts beside the tensors go into the header's metadata, as JSON under ``deltackpt.values``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+
+from deltackpt.checkout.fetch import Writable
+from deltackpt.convert.beside import FileBeside
+from deltackpt.convert.flat import FlatState, FlatTensor
+from deltackpt.formats.safetensors.writer import layout
+from deltackpt.fs.disk import Disk
+from deltackpt.fs.target import TargetFile
+from deltackpt.fs.target_folder import TargetFolder
+
+VALUES = "deltackpt.values"
+_NAME = "model"
+_FILE_MODE = 0o644
+_FOLDER_MODE = 0o755
+
+
+def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
+    """Write one file; returns its size. InvalidInputError for what safetensors cannot hold."""
+    header, size = _header(state.tensors, _metadata(state))
+    with TargetFile(disk, path, size, force=force) as target:
+        _fill(target, header, state.tensors)
+        state.check_unchanged()
+    return size
+
+
+def write_shards(
+    disk: Disk, state: FlatState, path: str, shard_bytes: int, *, force: bool, beside: Sequence[FileBeside] = ()
+) -> int:
+    """Write a folder of files with at most ``shard_bytes`` of tensors each, and their index where it takes several.
+
+    A tensor larger than that has a file of its own; the files ``beside`` go into the folder, too. Returns the bytes of
+    all files.
+    """
+    shards = list(_shards(state.tensors, shard_bytes))
+    metadata = _metadata(state)
+    headers = [_header(shard, metadata) for shard in shards]
+    names = [f"{_NAME}.safetensors"]
+    index = b""
+    if len(shards) > 1:
+        names = [f"{_NAME}-{at:05d}-of-{len(shards):05d}.safetensors" for at in range(1, len(shards) + 1)]
+        index = _index(state, dict(zip(names, shards, strict=True)))
+    size = sum(size for _, size in headers) + len(index) + sum(file.size for file in beside)
+    with TargetFolder(disk, path, size, force=force) as target:
+        now = time.time_ns()
+        target.folder("", _FOLDER_MODE, now)
+        for name, shard, (header, nbytes) in zip(names, shards, headers, strict=True):
+            _fill(target.file(name, nbytes, _FILE_MODE, now), header, shard)
+        for file in beside:
+            target.file(file.name, file.size, _FILE_MODE, now).write_at(0, file.read())
+        if index:
+            target.file(f"{_NAME}.safetensors.index.json", len(index), _FILE_MODE, now).write_at(0, index)
+        state.check_unchanged()
+    return size
+
+
+def _metadata(state: FlatState) -> dict[str, str]:
+    state.refuse_nodes("safetensors")
+    kept = {VALUES: json.dumps(state.values, separators=(",", ":"), sort_keys=True)} if state.values else {}
+    return {"format": "pt", **kept}
+
+
+def _header(tensors: Sequence[FlatTensor], metadata: dict[str, str]) -> tuple[bytes, int]:
+    """The header, and the size of the whole file."""
+    header, _ = layout([(one.name, one.dtype, one.shape) for one in tensors], metadata)
+    return header, len(header) + sum(one.nbytes for one in tensors)
+
+
+def _fill(target: Writable, header: bytes, tensors: Sequence[FlatTensor]) -> None:
+    target.write_at(0, header)
+    by_name = {one.name: one for one in tensors}
+    _, spans = layout([(one.name, one.dtype, one.shape) for one in tensors], None)
+    first = spans[0].offset if spans else 0
+    for span in spans:
+        target.write_at(len(header) + span.offset - first, by_name[span.name].read())
+
+
+def _shards(tensors: Sequence[FlatTensor], shard_bytes: int) -> Iterator[list[FlatTensor]]:
+    shard: list[FlatTensor] = []
+    held = 0
+    for tensor in tensors:
+        if shard and held + tensor.nbytes > shard_bytes:
+            yield shard
+            shard, held = [], 0
+        shard.append(tensor)
+        held += tensor.nbytes
+    yield shard
+
+
+def _index(state: FlatState, shards: dict[str, list[FlatTensor]]) -> bytes:
+    document = {
+        "metadata": {"total_size": sum(tensor.nbytes for tensor in state.tensors)},
+        "weight_map": {tensor.name: name for name, shard in shards.items() for tensor in shard},
+    }
+    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
