@@ -14,6 +14,7 @@ from disks import InterruptedDisk, damage, files, opened, packs
 from deltackpt import Store
 from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.log_record import LogCorruptError
+from deltackpt.fs.disk import Disk
 from deltackpt.maintenance import archive, gc
 
 
@@ -219,3 +220,25 @@ def test_a_lost_segment_is_named(store: Store) -> None:
     shutil.rmtree(store.index_path)
     with pytest.raises(LogCorruptError, match="its folder is missing, and no segment holds it"):
         Store(store.path)
+
+
+def test_an_epoch_that_is_archived_while_it_is_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        store.commit({"n": number})
+    monkeypatch.setattr(gc, "EPOCH_RECORDS", 1)
+
+    class Counting(Disk):
+        archived = False
+
+        def size(self, path: str) -> int:
+            if path.endswith(".rec") and not self.archived:
+                self.archived = True
+                store.gc()
+            return super().size(path)
+
+    disk = Counting()
+    counting = opened(store.path, disk)
+    assert counting._repository.chunks.log.size() == store._repository.chunks.log.size()
+    assert disk.archived
+    assert not os.path.exists(store._repository.chunks.layout.epoch(store._repository.chunks.log.start.epoch))
+    counting.close()
