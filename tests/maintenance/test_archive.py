@@ -242,3 +242,33 @@ def test_an_epoch_that_is_archived_while_it_is_counted(store: Store, monkeypatch
     assert disk.archived
     assert not os.path.exists(store._repository.chunks.layout.epoch(store._repository.chunks.log.start.epoch))
     counting.close()
+
+
+def test_archiving_without_gc_keeps_the_copy_of_the_lower_rank_in_use(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noise(seed: int, size: int) -> np.ndarray:
+        return np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+
+    def near(array: np.ndarray, every: int) -> np.ndarray:
+        return array + (np.arange(array.size) % every == 0).astype(np.uint8)
+
+    shared, x, r = noise(1, 3_000), noise(2, 20_000), noise(3, 20_000)
+    store.commit({"x": x, "m": near(shared, 91)}, branch="a")
+    store.commit({"x": near(x, 91), "m": near(near(shared, 91), 89)}, branch="a")
+    # One brings the chunk whole, the other, which is second, as a part of a record of rank 2.
+    first, second = {"m": shared, "r": r}, {"x": near(near(x, 91), 89), "m": shared}
+    with Store(store.path) as other:
+        interrupted = opened(store.path, InterruptedDisk(lambda: other.commit(first, branch="b") and None), threads=1)
+        interrupted.commit(second, branch="a")
+        interrupted.close()
+    top = {"m": near(shared, 83), "r": near(r, 83)}
+    store.commit(top, branch="b")
+    monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 1)
+    archive.archive_when_long(store._repository)
+    assert len(packs(store)) == 1
+    with Store(store.path) as other:
+        assert other.verify(data=True).problems == []
+        for ref, state in {"a": second, "b": top, "b~1": first}.items():
+            loaded = other.load(ref)
+            assert all(np.array_equal(loaded[name], value) for name, value in state.items())
