@@ -75,9 +75,7 @@ class Reencoder:
         """Of the record that will hold the chunk."""
         return self._heads.get(chunk) or self.survey.in_use[chunk].entry.head
 
-    def footing(
-        self, chunks: Sequence[ChunkId | None], members: Sequence[Member], *, times: int = 1
-    ) -> Footing | None:
+    def footing(self, chunks: Sequence[ChunkId | None], members: Sequence[Member], *, times: int = 1) -> Footing | None:
         """What a record of ``members`` may stand on, or None where a chunk is missing or is not of its length.
 
         With ``times`` 2 the chunks are twice as long, as the values are that a member was rounded from.
