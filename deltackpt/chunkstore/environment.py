@@ -204,7 +204,12 @@ class Environment:
             aside = os.path.join(self._folder, "old")
             for path in (fresh, aside):
                 shutil.rmtree(path, ignore_errors=True)
-            fill(fresh)
+            try:
+                fill(fresh)
+            except BaseException:
+                # On a disk that is full the rest of it would stay so.
+                shutil.rmtree(fresh, ignore_errors=True)
+                raise
             self._close()
             with contextlib.suppress(FileNotFoundError):
                 os.rename(self._path, aside)

@@ -153,9 +153,12 @@ class Log:
 
     def size(self) -> int:
         """Bytes of all records and segments."""
-        records = [self._layout.record(epoch, number) for number, epoch in self._in_folders()]
-        segments = [self._layout.segment(epoch, last) for last, epoch in self.segments()]
-        return sum(map(self._disk.size, records)) + sum(map(self._disk.size, segments))
+        while True:
+            records = [self._layout.record(epoch, number) for number, epoch in self._in_folders()]
+            segments = [self._layout.segment(epoch, last) for last, epoch in self.segments()]
+            # Somebody else may archive an epoch in between; then it counts as a segment.
+            with contextlib.suppress(FileNotFoundError):
+                return sum(map(self._disk.size, records)) + sum(map(self._disk.size, segments))
 
     def check(self, position: Position) -> None:
         """LogCorruptError when a record after ``position`` is missing though a later one is there, or the epoch is."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from deltackpt.chunkstore.encoder import Candidate, encode_record
 from deltackpt.chunkstore.pack_writer import Payload
@@ -79,17 +80,20 @@ class Reencoder:
             raise NotFoundError(f"chunk {chunk.short} is lost; run `deltackpt repair`")
         return self.survey.in_use[chunk].entry.head
 
-    def footing(self, chunks: Sequence[ChunkId | None], members: Sequence[Member]) -> Footing | None:
-        """What a record of ``members`` may stand on, or None where a chunk is missing or is not of its length."""
+    def footing(self, chunks: Sequence[ChunkId | None], members: Sequence[Member], *, times: int = 1) -> Footing | None:
+        """What a record of ``members`` may stand on, or None where a chunk is missing or is not of its length.
+
+        With ``times`` 2 the chunks are twice as long, as the values are that a member was rounded from.
+        """
         found = tuple(chunk for chunk in chunks if chunk is not None)
-        if len(found) < len(members) or any(map(self._differ, found, members)):
+        if len(found) < len(members) or any(map(partial(self._differ, times=times), found, members)):
             return None
         heads = [self.head(chunk) for chunk in found]
         cost, rank = max(head.cost for head in heads), max(head.rank for head in heads)
         return Footing(found, cost, rank) if rank < MAX_RANK else None
 
-    def _differ(self, chunk: ChunkId, member: Member) -> bool:
-        return all(found.id != chunk or found.length != member.length for found in self.head(chunk).members)
+    def _differ(self, chunk: ChunkId, member: Member, times: int) -> bool:
+        return all(found.id != chunk or found.length != times * member.length for found in self.head(chunk).members)
 
     def plan(self, place: Place, footings: Iterable[Footing | None], budget: float) -> Reencoded:
         """The record at ``place`` on the best of ``footings``, or whole; reads what it takes.

@@ -14,6 +14,7 @@ from disks import InterruptedDisk, damage, files, opened, packs
 from deltackpt import Store
 from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.log_record import LogCorruptError
+from deltackpt.fs.disk import Disk
 from deltackpt.maintenance import archive, gc
 
 
@@ -219,3 +220,55 @@ def test_a_lost_segment_is_named(store: Store) -> None:
     shutil.rmtree(store.index_path)
     with pytest.raises(LogCorruptError, match="its folder is missing, and no segment holds it"):
         Store(store.path)
+
+
+def test_an_epoch_that_is_archived_while_it_is_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        store.commit({"n": number})
+    monkeypatch.setattr(gc, "EPOCH_RECORDS", 1)
+
+    class Counting(Disk):
+        archived = False
+
+        def size(self, path: str) -> int:
+            if path.endswith(".rec") and not self.archived:
+                self.archived = True
+                store.gc()
+            return super().size(path)
+
+    disk = Counting()
+    counting = opened(store.path, disk)
+    assert counting._repository.chunks.log.size() == store._repository.chunks.log.size()
+    assert disk.archived
+    assert not os.path.exists(store._repository.chunks.layout.epoch(store._repository.chunks.log.start.epoch))
+    counting.close()
+
+
+def test_archiving_without_gc_keeps_the_copy_of_the_lower_rank_in_use(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noise(seed: int, size: int) -> np.ndarray:
+        return np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+
+    def near(array: np.ndarray, every: int) -> np.ndarray:
+        return array + (np.arange(array.size) % every == 0).astype(np.uint8)
+
+    shared, x, r = noise(1, 3_000), noise(2, 20_000), noise(3, 20_000)
+    store.commit({"x": x, "m": near(shared, 91)}, branch="a")
+    store.commit({"x": near(x, 91), "m": near(near(shared, 91), 89)}, branch="a")
+    # One brings the chunk whole, the other, which is second, as a part of a record of rank 2.
+    first, second = {"m": shared, "r": r}, {"x": near(near(x, 91), 89), "m": shared}
+    with Store(store.path) as other:
+        interrupted = opened(store.path, InterruptedDisk(lambda: other.commit(first, branch="b") and None), threads=1)
+        interrupted.commit(second, branch="a")
+        interrupted.close()
+    top = {"m": near(shared, 83), "r": near(r, 83)}
+    store.commit(top, branch="b")
+    monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 1)
+    archive.archive_when_long(store._repository)
+    assert len(packs(store)) == 1
+    with Store(store.path) as other:
+        assert other.verify(data=True).problems == []
+        for ref, state in {"a": second, "b": top, "b~1": first}.items():
+            loaded = other.load(ref)
+            assert all(np.array_equal(loaded[name], value) for name, value in state.items())

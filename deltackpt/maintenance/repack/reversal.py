@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deltackpt.chunkstore.record import Member
-from deltackpt.codec.recipes import LINK_COST
+from deltackpt.codec.recipes import LINK_COST, Recipe
 from deltackpt.errors import CorruptError, NotFoundError
 from deltackpt.ids import ChunkId
 from deltackpt.maintenance.reencode import Footing, Reencoded, Reencoder
@@ -75,7 +75,9 @@ class Reversal:
         return all(id(p.entry) in inside or p.entry.head.rank > record.head.rank for record, p in above)
 
     def _is_dear(self, place: Place) -> bool:
-        return place.entry.head.cost > FAVOURED_BUDGET and self._is_favoured(place)
+        """What is rounded from other values is as dear as they are, and cannot be made cheaper by itself."""
+        head = place.entry.head
+        return head.cost > FAVOURED_BUDGET and head.recipe != Recipe.CAST and self._is_favoured(place)
 
     def _is_favoured(self, place: Place) -> bool:
         return any(member.id in self.favoured for member in place.entry.head.members)
@@ -87,10 +89,14 @@ class Reversal:
         for place in reversed(column.records):
             members = self.reencoder.members(place)
             budget = FAVOURED_BUDGET if self._is_favoured(place) else self.budget
-            rows = [[above.get(member.id) for member in members], self._others(place, members, at_hand)]
+            others = self._others(place, members, at_hand)
+            rows = [[above.get(member.id) for member in members], others]
             if newer is not None:
                 rows.append([member.id for member in self.reencoder.members(newer)])
             footings = [footing for row in rows if (footing := self._affordable(row, members, budget)) is not None]
+            # Reading the values that a record is rounded from is no part of its budget, as when it was made.
+            if (rounded := self.reencoder.footing(others, members, times=2)) is not None:
+                footings.append(rounded)
             done.append(self.reencoder.plan(place, footings, budget))
             above.update(self._bases(place, members))
             newer = place

@@ -132,11 +132,17 @@ def test_casts_stand_on_what_they_are_rounded_from(store: Store, run: list[State
     states = [{"model": {"w": s["w"].astype(np.float16)}, "optimizer": {"w": s["w"]}} for s in run]
     for step, state in enumerate(states):
         store.commit(state, step=step)
-    store.repack()
-    for step, state in enumerate(states):
-        loaded = store.load(f"step:{step}")
-        assert all(np.array_equal(loaded[part]["w"], state[part]["w"]) for part in state)
-    assert store.verify(data=True).problems == []
+    wide, rounded = states[-1]["optimizer"]["w"], states[-1]["model"]["w"]
+    assert location(store, rounded).base == ChunkId.of(wide.tobytes())
+    assert store.repack().records > STEPS
+    assert location(store, wide).base is None
+    assert location(store, rounded).base == ChunkId.of(wide.tobytes())
+    assert store.repack().records == 0
+    with Store(store.path) as other:
+        for step, state in enumerate(states):
+            loaded = other.load(f"step:{step}")
+            assert all(np.array_equal(loaded[part]["w"], state[part]["w"]) for part in state)
+        assert other.verify(data=True).problems == []
 
 
 def test_garbage_on_a_record_that_rose_is_forgotten(store: Store, run: list[State]) -> None:
