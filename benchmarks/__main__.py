@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import chain, history, large, machine, memory, unchanged, warmth, workspace
+from benchmarks import chain, growth, history, large, machine, memory, training, unchanged, warmth, workspace
 from benchmarks.contenders import DeltackptStore
 from benchmarks.figures import Figure, missing
 from benchmarks.options import Options
@@ -24,8 +24,12 @@ STORE_ONLY: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "chain": chain.figures,
     "unchanged": unchanged.figures,
     "history": history.figures,
+    "growth": growth.figures,
     "large": large.figures,
+    **training.TABLES,
 }
+# What these measure they make themselves.
+WITHOUT_RUNS = ("history", "growth", "large", *training.TABLES)
 FIGURES_HEADING = "## Figures\n"
 NAMES = (*TABLES, "memory", *STORE_ONLY)
 
@@ -33,7 +37,8 @@ NAMES = (*TABLES, "memory", *STORE_ONLY)
 def main() -> int:
     arguments = _parser().parse_args()
     only = set(arguments.only.split(",")) if arguments.only else set(NAMES)
-    runs = tuple(_prepared(arguments.runs.split(",") if arguments.runs else list(RUNS)))
+    wanted = arguments.runs.split(",") if arguments.runs else list(RUNS)
+    runs = tuple(_prepared(wanted)) if only - set(WITHOUT_RUNS) else ()
     options = Options(runs, 1 if arguments.quick else arguments.repetitions, arguments.quick)
     figures: list[Figure] = []
     try:

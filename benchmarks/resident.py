@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SELF = Path("/proc/self")
@@ -54,6 +54,11 @@ def anonymous_peak_during(action: Callable[[], object]) -> int:
     return _highest_during(action, anonymous_bytes)
 
 
+def peak_with_children(action: Callable[[], object]) -> int:
+    """Highest resident memory of this process and what its children hold of their own, sampled."""
+    return _highest_during(action, lambda: resident_bytes() + sum(_field(child, "RssAnon") for child in _children()))
+
+
 def _highest_during(action: Callable[[], object], read: Callable[[], int]) -> int:
     done, highest = threading.Event(), [read()]
 
@@ -72,8 +77,12 @@ def _highest_during(action: Callable[[], object], read: Callable[[], int]) -> in
 
 
 def _children_high_water() -> int:
-    children = (pid for task in (SELF / "task").iterdir() for pid in _read(task / "children").split())
-    return max((_field(Path("/proc") / pid, "VmHWM") for pid in children), default=0)
+    return max((_field(child, "VmHWM") for child in _children()), default=0)
+
+
+def _children() -> Iterator[Path]:
+    for task in (SELF / "task").iterdir():
+        yield from (Path("/proc") / pid for pid in _read(task / "children").split())
 
 
 def _field(process: Path, name: str) -> int:

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from deltackpt.maintenance.keep import Keep
     from deltackpt.skeleton.registry import register
     from deltackpt.store import Store
+    from deltackpt.training.checkpointer import Checkpointer
+    from deltackpt.training.dropin import load, save
 
 __all__ = [
+    "Checkpointer",
     "Commit",
     "ConflictError",
     "CorruptError",
@@ -42,12 +45,17 @@ __all__ = [
     "Options",
     "StorageError",
     "Store",
+    "load",
     "open_state",
     "register",
+    "save",
 ]
 
 _HOMES = {
+    "Checkpointer": "deltackpt.training.checkpointer",
     "Store": "deltackpt.store",
+    "load": "deltackpt.training.dropin",
+    "save": "deltackpt.training.dropin",
     "Commit": "deltackpt.history.commits",
     "Keep": "deltackpt.maintenance.keep",
     "open_state": "deltackpt.content.open",

@@ -102,3 +102,8 @@ class LockedError(DeltackptError):
 
     code = "E_LOCKED"
     exit_code = 9
+
+
+def public_kind(error: DeltackptError) -> str:
+    """The name of the class here that an error is of: what travels to another process, which raises it again."""
+    return next(cls.__name__ for cls in type(error).__mro__ if cls.__module__ == __name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,18 +23,21 @@ if TYPE_CHECKING:
     from deltackpt.adoption.found import FoundCheckpoint
     from deltackpt.checkout.export import Names
     from deltackpt.checkout.lazy import Reader
+    from deltackpt.checkout.tree import CommitTree
     from deltackpt.commit.request import CommitRequest, OnConflict
     from deltackpt.content.content import Content
     from deltackpt.convert.convert import Conversion
     from deltackpt.diff.diff import Diff, Side
     from deltackpt.history.oplog import Operation
     from deltackpt.history.recoverable import Recoverable
+    from deltackpt.history.selection import Compared
     from deltackpt.maintenance.doctor.checkup import Checkup
     from deltackpt.maintenance.gc import GcPlan
     from deltackpt.maintenance.inventory import InventoryRow
     from deltackpt.maintenance.keep import Keep
     from deltackpt.maintenance.prune import PrunePlan
     from deltackpt.maintenance.repack.repack import RepackReport
+    from deltackpt.maintenance.repair.plan import RepairPlan
     from deltackpt.maintenance.stats import Stats
     from deltackpt.maintenance.verify.completeness import Completeness
     from deltackpt.maintenance.verify.file import FileCheck
@@ -237,6 +240,15 @@ class Store:
 
         delete_ref(self._repository, Tag(name))
 
+    def annotate(self, ref: Ref, metrics: Mapping[str, Any]) -> Commit:
+        """Add metrics that were found after the commit was made; returns it with them. They count like its own."""
+        from deltackpt.commit.request import numbers_by_name
+        from deltackpt.history.annotate import annotate
+
+        commit = self.resolve(ref)
+        annotate(self._repository, commit, numbers_by_name(metrics))
+        return self.resolve(commit)
+
     # Reading
 
     def resolve(self, ref: Ref) -> Commit:
@@ -306,6 +318,12 @@ class Store:
 
         return Reader(self._repository, self.resolve(ref))
 
+    def tree(self, ref: Ref) -> CommitTree:
+        """A commit as a tree of files, read on demand: those that were committed, and every tensor as one."""
+        from deltackpt.checkout.tree import CommitTree
+
+        return CommitTree(self._repository, self.resolve(ref))
+
     def checkout(
         self,
         ref: Ref,
@@ -358,6 +376,83 @@ class Store:
         from deltackpt.diff.diff import changed_bytes
 
         return changed_bytes(self._side(old), (other or self)._side(new))
+
+    # Choosing
+
+    def best(self, goal: str, ref: Ref | None = None) -> Commit:
+        """The best commit by ``goal`` (``min:val_loss``, ``max:accuracy``) of the store, or of the line of ``ref``.
+
+        NotFoundError lists the metrics there are when no commit has that one.
+        """
+        from deltackpt.history.selection import Goal, best
+
+        return best(self.log(ref), Goal.parse(goal))
+
+    def compare(self, refs: Iterable[Ref], metric: str) -> list[Compared]:
+        """The value of ``metric`` in each commit, with its difference to that of the first."""
+        from deltackpt.history.selection import compare
+
+        return compare([self.resolve(ref) for ref in refs], metric)
+
+    def load_many(self, refs: Iterable[Ref], *, part: str | None = None, device: Any = None) -> Iterator[Any]:
+        """The states of several commits, as :meth:`load` gives them, each loaded when it is asked for.
+
+        All refs are looked up first, so a ref that is wrong is known before anything is loaded.
+        """
+        commits = [self.resolve(ref) for ref in refs]
+        return (self.load(commit, part=part, device=device) for commit in commits)
+
+    def average(
+        self,
+        refs: Iterable[Ref],
+        branch: str,
+        *,
+        weights: Sequence[float] | None = None,
+        decay: float | None = None,
+        part: str | None = None,
+        step: int | None = None,
+        message: str = "",
+    ) -> Commit:
+        """Commit the average of the models in ``refs`` to ``branch``; returns once it is durable.
+
+        A ref may be a range ``OLD..NEW``: the commits of NEW's line from OLD on. All count the same, or by ``weights``,
+        or as an exponential moving average with ``decay``, in their order. ``part`` is the one to average. Floats are
+        summed in float64, all else is the last one's; ``step`` is, too, unless it is given. A new branch begins at it.
+
+        MismatchError, an InvalidInputError, lists tensors whose names, types or shapes differ.
+        """
+        from deltackpt.average.average import average
+        from deltackpt.commit.request import CommitRequest
+
+        made = average(self._repository, self._commits(refs), weights=weights, decay=decay, part=part)
+        request = CommitRequest.checked(
+            step=made.last.step if step is None else step,
+            message=message or f"average of {len(made.commits)} commits",
+            branch=branch,
+            parent=None if branch in self.branches() else made.last,
+            meta=made.meta(),
+        )
+        return self._commit(made.content(), request, None)
+
+    def average_to_file(
+        self,
+        refs: Iterable[Ref],
+        path: str | os.PathLike[str],
+        *,
+        weights: Sequence[float] | None = None,
+        decay: float | None = None,
+        part: str | None = None,
+        force: bool = False,
+    ) -> int:
+        """Write the average of the models in ``refs``, as in :meth:`average`, to a file; returns its size.
+
+        The file has the form that was committed; of a state it is safetensors, ready for ``load_state_dict``.
+        """
+        from deltackpt.average.average import average
+        from deltackpt.average.to_file import write
+
+        made = average(self._repository, self._commits(refs), weights=weights, decay=decay, part=part)
+        return write(made, os.fspath(path), force=force)
 
     # Keeping
 
@@ -517,6 +612,34 @@ class Store:
         from deltackpt.maintenance.doctor.examine import examine
 
         return examine(os.fspath(path))
+
+    @staticmethod
+    def repair(
+        path: str | os.PathLike[str],
+        *,
+        execute: bool = False,
+        sources: Sequence[str | os.PathLike[str]] = (),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> RepairPlan:
+        """Say how the store at ``path``, which need not open, can be mended and what is lost; ``execute`` mends it.
+
+        ``sources`` are other stores, and files with tensors, where lost chunks are looked for. Damaged files are kept
+        in ``quarantine/``; nothing is deleted. Safe beside writers and readers. ``progress`` hears (bytes read, bytes
+        in all), from several threads.
+        """
+        from deltackpt.maintenance.repair.repair import repair
+
+        return repair(os.fspath(path), execute=execute, sources=[os.fspath(s) for s in sources], progress=progress)
+
+    def _commits(self, refs: Iterable[Ref]) -> list[Commit]:
+        """The commits of ``refs``, those of a range ``OLD..NEW`` oldest first."""
+        from deltackpt.history.selection import between
+
+        found: list[Commit] = []
+        for ref in refs:
+            old, dots, new = ref.partition("..") if isinstance(ref, str) else ("", "", "")
+            found += between(self.log(new), self.resolve(old)) if dots else [self.resolve(ref)]
+        return found
 
     def _commit_path(
         self, path: str | os.PathLike[str], request: CommitRequest, *, strict: bool, progress: Progress | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -31,19 +32,21 @@ class Model(nn.Module):
 
 def trained_states() -> list[dict[str, Any]]:
     """Model, optimizer, schedule and random state after each of ``STEPS``, copied as they were."""
+    return [state for state in training(STEPS[-1]) if state["step"] in STEPS]
+
+
+def training(steps: int) -> Iterator[dict[str, Any]]:
+    """The whole training state after each step, copied as it was."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
         model = Model()
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS[-1])
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         text = torch.frombuffer(bytearray(inspect.getsource(argparse), "utf-8"), dtype=torch.uint8).long()
-        states = []
-        for step in range(1, STEPS[-1] + 1):
+        for step in range(1, steps + 1):
             loss = _train_once(model, optimizer, text)
             schedule.step()
-            if step in STEPS:
-                states.append(_snapshot(model, optimizer, schedule, step, loss))
-        return states
+            yield _snapshot(model, optimizer, schedule, step, loss)
 
 
 def _train_once(model: nn.Module, optimizer: torch.optim.Optimizer, text: torch.Tensor) -> float:

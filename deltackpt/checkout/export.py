@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from deltackpt.checkout.fetch import IntoFile, fetch
@@ -14,12 +15,14 @@ from deltackpt.checkout.file_form import Exported, exported
 from deltackpt.checkout.files import stored_files
 from deltackpt.checkout.leaves import NamedTensor, part_leaves
 from deltackpt.checkout.load import skeletons
+from deltackpt.checkout.losses import losses_of
 from deltackpt.checkout.ranges import read_boxes
 from deltackpt.checkout.rebuild import rebuild_file, rebuild_folder
 from deltackpt.checkout.wrappers import without_wrappers
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.errors import InvalidInputError, brief
 from deltackpt.formats.safetensors.writer import layout
+from deltackpt.formats.spans import TensorSpan
 from deltackpt.fs.target import TargetFile, check_target
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import StoredTensor
@@ -55,13 +58,14 @@ def checkout(
     if names not in get_args(Names):
         raise InvalidInputError(f"names is 'module' or 'stored', not {brief(names)}")
     refuse_within_store(path)
-    files = stored_files(repository, commit)
-    if files is not None and files.is_folder:
-        return rebuild_folder(repository, commit, files, path, part, force, progress)
-    check_target(path, force=force)
-    if files is not None and part is None:
-        return rebuild_file(repository, commit, files, path, force, progress)
-    return _export(repository, commit, part, names, path, force, progress)
+    with losses_of(commit):
+        files = stored_files(repository, commit)
+        if files is not None and files.is_folder:
+            return rebuild_folder(repository, commit, files, path, part, force, progress)
+        check_target(path, force=force)
+        if files is not None and part is None:
+            return rebuild_file(repository, commit, files, path, force, progress)
+        return _export(repository, commit, part, names, path, force, progress)
 
 
 def refuse_within_store(path: str) -> None:
@@ -87,19 +91,55 @@ def _export(
     force: bool,
     progress: Progress | None,
 ) -> int:
+    plan = planned_file(repository, commit, part, names)
+    _warn(plan.told)
+    with TargetFile(repository.chunks.disk, path, plan.size, force=force) as target:
+        target.write_at(0, plan.header)
+        whole = [(span, tensor) for span, tensor in plan.tensors if tensor.leaf.view is None]
+        fetch(repository, ((tensor.stored, IntoFile(target, span.offset)) for span, tensor in whole), progress)
+        for span, tensor in plan.tensors:
+            if (view := tensor.leaf.view) is not None:
+                _write_window(repository, target, span.offset, tensor.stored, view, progress)
+    return plan.size
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A safetensors file of a state: what comes before the tensors, and each of them with its place.
+
+    ``told`` says what tensors were where the file has another name or type for them.
+    """
+
+    header: bytes
+    tensors: tuple[tuple[TensorSpan, NamedTensor], ...]
+    told: Mapping[str, Mapping[str, object]]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self.header) + sum(span.length for span, _ in self.tensors)
+
+
+def planned_file(
+    repository: Repository, commit: Commit, part: str | None = None, names: Names = "module"
+) -> PlannedFile:
+    """The file that a state, or one ``part`` of it, is checked out as."""
     tensors, told = exported_tensors(repository, commit, part, names)
-    _warn(told)
-    header, spans = layout([(t.name, t.dtype, t.shape) for t in tensors], _metadata(repository, commit, part, told))
-    size = len(header) + sum(span.length for span in spans)
-    leaves = {form.name: form.tensor for form in tensors}
-    with TargetFile(repository.chunks.disk, path, size, force=force) as target:
-        target.write_at(0, header)
-        whole = [span for span in spans if leaves[span.name].leaf.view is None]
-        fetch(repository, ((leaves[s.name].stored, IntoFile(target, s.offset)) for s in whole), progress)
-        for span in spans:
-            if (view := leaves[span.name].leaf.view) is not None:
-                _write_window(repository, target, span.offset, leaves[span.name].stored, view, progress)
-    return size
+    return _planned(tensors, told, _metadata(repository, commit, part, told))
+
+
+def planned_tensor(commit: Commit, tensor: NamedTensor) -> PlannedFile:
+    """A file of nothing but one tensor, under its full name."""
+    tensors, told = exported([(tensor.name, tensor)])
+    return _planned(tensors, told, _as_metadata(_origin(commit, told)))
+
+
+def _planned(
+    tensors: Sequence[Exported], told: Mapping[str, Mapping[str, object]], metadata: Mapping[str, str]
+) -> PlannedFile:
+    header, spans = layout([(form.name, form.dtype, form.shape) for form in tensors], metadata)
+    by_name = {form.name: form.tensor for form in tensors}
+    return PlannedFile(header, tuple((span, by_name[span.name]) for span in spans), told)
 
 
 def exported_tensors(
@@ -157,7 +197,13 @@ def _metadata(
     """The header's metadata: where the file came from, and everything of the state that the tensors do not say."""
     raw = skeletons(repository, commit)
     kept = {name: base64.b64encode(raw[name]).decode() for name in ([part] if part is not None else raw)}
-    origin: dict[str, object] = {"commit": str(commit.id), "step": commit.step, "skeletons": kept}
-    if told:
-        origin["tensors"] = told
+    return _as_metadata(_origin(commit, told) | {"skeletons": kept})
+
+
+def _origin(commit: Commit, told: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    origin: dict[str, object] = {"commit": str(commit.id), "step": commit.step}
+    return origin | {"tensors": told} if told else origin
+
+
+def _as_metadata(origin: Mapping[str, object]) -> dict[str, str]:
     return {"format": "pt", "deltackpt": json.dumps(origin, separators=(",", ":"), sort_keys=True)}

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from deltackpt.checkout.leaves import NamedTensor, named_tensors
+from deltackpt.checkout.losses import losses_of
 from deltackpt.checkout.ranges import read_range, read_window
 from deltackpt.errors import NotFoundError
 from deltackpt.history.commits import Commit
@@ -26,8 +27,9 @@ class LazyTensor:
     blocks come as their bytes: uint8, with one dimension more than ``shape``.
     """
 
-    def __init__(self, repository: Repository, tensor: NamedTensor) -> None:
+    def __init__(self, repository: Repository, commit: Commit, tensor: NamedTensor) -> None:
         self._repository = repository
+        self._commit = commit
         self._tensor = tensor
         self._array = _numpy_form(tensor)
 
@@ -108,10 +110,11 @@ class LazyTensor:
     def _bytes(self, start: int, stop: int) -> memoryview:
         """Plain bytes of rows ``start`` to ``stop``."""
         view = self._tensor.leaf.view
-        if view is None:
-            row = self.nbytes // self._rows_in_all if self._rows_in_all else 0
-            return read_range(self._repository, self._tensor.stored, start * row, stop * row)
-        return read_window(self._repository, self._tensor.stored, view.rows(start, stop))
+        with losses_of(self._commit):
+            if view is None:
+                row = self.nbytes // self._rows_in_all if self._rows_in_all else 0
+                return read_range(self._repository, self._tensor.stored, start * row, stop * row)
+            return read_window(self._repository, self._tensor.stored, view.rows(start, stop))
 
     def _as_array(self, plain: memoryview, shape: tuple[int, ...]) -> Any:
         """Plain bytes of the table's ``shape`` as an array."""
@@ -129,7 +132,8 @@ class Reader:
     def __init__(self, repository: Repository, commit: Commit) -> None:
         self._repository = repository
         self.commit = commit
-        self._tensors = {tensor.name: tensor for tensor in named_tensors(repository, commit)}
+        with losses_of(commit):
+            self._tensors = {tensor.name: tensor for tensor in named_tensors(repository, commit)}
 
     def __enter__(self) -> Self:
         return self
@@ -152,7 +156,7 @@ class Reader:
             close = difflib.get_close_matches(name, self._tensors, n=3, cutoff=0.5)
             hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
             raise NotFoundError(f"commit {self.commit.description} has no tensor {name!r}{hint}")
-        return LazyTensor(self._repository, self._tensors[name])
+        return LazyTensor(self._repository, self.commit, self._tensors[name])
 
 
 def _numpy_form(tensor: NamedTensor) -> Any:

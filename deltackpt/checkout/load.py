@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from deltackpt.checkout.fetch import IntoMemory, Progress, fetch
+from deltackpt.checkout.losses import losses_of
 from deltackpt.errors import InvalidInputError, brief
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import StoredPart, StoredTensor
@@ -78,8 +79,10 @@ def load(
         commit.part_named(part)
     if device is not None:
         torch_build().check_device(device)
-    restoration = Restoration(skeletons(repository, commit), _built(repository, commit), select=select, part=part)
-    fetch(repository, _wanted(repository, commit, restoration), progress)
+    with losses_of(commit):
+        restoration = Restoration(skeletons(repository, commit), _built(repository, commit), select=select, part=part)
+    with losses_of(commit):
+        fetch(repository, _wanted(repository, commit, restoration), progress)
     return restoration.build(device)
 
 

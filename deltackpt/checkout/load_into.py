@@ -7,6 +7,7 @@ from typing import Any
 
 from deltackpt.checkout.leaves import NamedTensor, named_tensors
 from deltackpt.checkout.load import tables
+from deltackpt.checkout.losses import losses_of
 from deltackpt.checkout.ranges import read_range, read_window
 from deltackpt.errors import CorruptError, DeltackptError, brief
 from deltackpt.history.commits import Commit
@@ -39,13 +40,15 @@ def load_into(
     for the largest of them is needed. PairingError lists what does not fit, before anything is changed;
     PartlyLoadedError names what was replaced when a later tensor cannot be read or written.
     """
-    stored = {tensor.name: tensor for tensor in named_tensors(repository, commit, part)}
+    with losses_of(commit):
+        stored = {tensor.name: tensor for tensor in named_tensors(repository, commit, part)}
     leaves = [tensor.leaf for tensor in stored.values()]
     pairs = pair(target, leaves, tables(repository, commit), part=part or "", strict=strict)
     replaced: list[str] = []
     for one in pairs:
         try:
-            one.replace(_plain(repository, stored[one.name]))
+            with losses_of(commit):
+                one.replace(_plain(repository, stored[one.name]))
         except DeltackptError as error:
             raise _partly(str(error), replaced) from error
         except (RuntimeError, ValueError, TypeError, MemoryError) as error:

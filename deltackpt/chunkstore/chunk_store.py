@@ -178,12 +178,12 @@ class ChunkStore:
     def _check_log(self) -> None:
         self._check_folder()
         position, tail = self.look(lambda view: (view.position, view.tail))
-        if position.number and not self._is_tail(position, tail):
+        if position.number and not self.is_tail(position, tail):
             self.rebuild()
             position = self.look(lambda view: view.position)
         self.log.check(position)
 
-    def _is_tail(self, position: Position, write_id: bytes) -> bool:
+    def is_tail(self, position: Position, write_id: bytes) -> bool:
         """Whether the record before ``position`` is the one that the index knows; a damaged one is verify's affair."""
         try:
             published = self.log.find(position)
@@ -193,6 +193,6 @@ class ChunkStore:
             path = self.layout.record(position.epoch, position.number)
             raise LogCorruptError(
                 f"log record {position.number} ({path}): missing, though the index has seen it;"
-                " restore this file from a copy of the store"
+                " run `deltackpt repair`, or restore this file from a copy of the store"
             )
         return published.record.write_id == write_id

@@ -95,8 +95,16 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
 
 def _refuse(layout: Layout, reason: str) -> StoreFacts:
     raise FormatError(
-        f"{layout.facts!r} is damaged ({reason}); restore it from a copy, the data beside it is untouched"
+        f"{layout.facts!r} is damaged ({reason}); restore it from a copy, or run `deltackpt repair`:"
+        " the data beside it is untouched"
     )
+
+
+def _has_history(disk: Disk, layout: Layout) -> bool:
+    """Whether anything was ever published here; who died in the middle of making a store leaves empty folders."""
+    folders = [layout.segments, *(os.path.join(layout.log, name) for name in disk.names(layout.log))]
+    names = (name for folder in folders if os.path.isdir(folder) for name in disk.names(folder))
+    return any(name.endswith((".rec", ".seg")) for name in names)
 
 
 def _refuse_big_endian() -> None:
@@ -116,6 +124,8 @@ def create(disk: Disk, layout: Layout, created: str, reserve_bytes: int | None =
         raise InvalidInputError(f"{layout.root!r} holds a store already; open it instead")
     if disk.exists(layout.root) and not os.path.isdir(layout.root):
         raise InvalidInputError(f"{layout.root!r} is a file; choose a folder for the store")
+    if _has_history(disk, layout):
+        raise InvalidInputError(f"{layout.root!r} holds a store that has lost its store.json; run `deltackpt repair`")
     _make_folders(disk, layout.root)
     facts = StoreFacts.new(created, default_bytes(disk, layout) if reserve_bytes is None else reserve_bytes)
     for folder in (layout.log, layout.epoch(facts.first_epoch), layout.segments, layout.packs, layout.tmp):
@@ -126,13 +136,7 @@ def create(disk: Disk, layout: Layout, created: str, reserve_bytes: int | None =
     if reserve_bytes is not None:
         _check_room(disk, layout, reserve_bytes)
     keep_reserve(disk, layout, facts.reserve_bytes)
-    staged = os.path.join(layout.log, f".{facts.store_id}.tmp")
-    fd = disk.create(staged)
-    try:
-        disk.write(fd, [msgspec.json.format(msgspec.json.encode(facts), indent=2), b"\n"], staged)
-        disk.sync(fd, staged)
-    finally:
-        disk.close(fd, staged)
+    staged = _stage(disk, layout, facts)
     try:
         _probe_link(disk, layout, staged)
         # A folder being filled by two at once gets the facts of the first.
@@ -144,6 +148,23 @@ def create(disk: Disk, layout: Layout, created: str, reserve_bytes: int | None =
     for folder in (layout.log, layout.root):
         disk.sync_directory(folder)
     return facts
+
+
+def write_facts(disk: Disk, layout: Layout, facts: StoreFacts) -> None:
+    """Put facts in the place of those that are there, whole or not at all."""
+    disk.rename(_stage(disk, layout, facts), layout.facts)
+    disk.sync_directory(layout.root)
+
+
+def _stage(disk: Disk, layout: Layout, facts: StoreFacts) -> str:
+    staged = os.path.join(layout.log, f".{os.urandom(16).hex()}.tmp")
+    fd = disk.create(staged)
+    try:
+        disk.write(fd, [msgspec.json.format(msgspec.json.encode(facts), indent=2), b"\n"], staged)
+        disk.sync(fd, staged)
+    finally:
+        disk.close(fd, staged)
+    return staged
 
 
 def _make_folders(disk: Disk, path: str) -> None:

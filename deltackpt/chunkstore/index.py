@@ -20,7 +20,7 @@ import msgspec
 
 from deltackpt.chunkstore.environment import Environment, IndexDamagedError, Tables, shared_environment
 from deltackpt.chunkstore.location import Location, inline_pack, inline_record, locations
-from deltackpt.chunkstore.log_record import LogRecord, Piece, Position, Published
+from deltackpt.chunkstore.log_record import Annotation, LogRecord, Piece, Position, Published
 from deltackpt.chunkstore.pack import PackEntry
 from deltackpt.chunkstore.record import parse_head
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
@@ -35,7 +35,9 @@ _OPENED = b"opened"
 _ORPHAN = b"orphan:"
 _CONDEMNED = b"condemned:"
 _DELETED = b"deleted:"
+_ANNOTATED = b"annotated:"
 _INLINE = b"inline:"
+_LOST = b"lost:"
 
 Progress = Callable[[int, int], None]
 
@@ -63,6 +65,7 @@ class CommitRow(msgspec.Struct, frozen=True, array_like=True):
 _pack_row = msgspec.msgpack.Decoder(PackRow)
 _commit_row = msgspec.msgpack.Decoder(CommitRow)
 _deleted_row = msgspec.msgpack.Decoder(tuple[str | None, bool])
+_annotated_row = msgspec.msgpack.Decoder(tuple[str, float])
 _encode = msgspec.msgpack.encode
 
 
@@ -106,16 +109,30 @@ class View:
 
     def condemned(self) -> frozenset[PackId]:
         """Packs that a gc has condemned and that are neither revived nor gone."""
-        found = []
-        for key, _ in self.tables.items(b"meta", _CONDEMNED):
-            if not key.startswith(_CONDEMNED):
-                break
-            found.append(PackId(key[len(_CONDEMNED) :]))
-        return frozenset(found)
+        return frozenset(PackId(key) for key, _ in self._marked(_CONDEMNED))
 
     def is_orphan(self, pack: PackId) -> bool:
         """Whether a gc has claimed this unpublished pack; it must never be published then."""
         return self.tables.get(b"meta", _ORPHAN + pack) is not None
+
+    def orphans(self) -> frozenset[PackId]:
+        """Every unpublished pack that a gc has claimed."""
+        return frozenset(PackId(key) for key, _ in self._marked(_ORPHAN))
+
+    def is_lost(self, chunk: ChunkId) -> bool:
+        """Whether a repair has declared the chunk lost, and no record has brought it since."""
+        return self.tables.get(b"meta", _LOST + chunk) is not None
+
+    def lost(self) -> frozenset[ChunkId]:
+        """Every chunk that is declared lost."""
+        return frozenset(ChunkId(key) for key, _ in self._marked(_LOST))
+
+    def _marked(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Rows of ``meta`` whose keys begin with ``prefix``; the keys without it."""
+        for key, row in self.tables.items(b"meta", prefix):
+            if not key.startswith(prefix):
+                return
+            yield key[len(prefix) :], row
 
     def chunks(self) -> Iterator[tuple[ChunkId, Location]]:
         for key, row in self.tables.items(b"chunks"):
@@ -142,14 +159,11 @@ class View:
 
     def deleted(self, commit: CommitId) -> dict[str | None, bool]:
         """The parts of a commit that were deleted, None standing for all of it, and whether they were purged since."""
-        start = _DELETED + commit
-        found: dict[str | None, bool] = {}
-        for key, row in self.tables.items(b"meta", start):
-            if not key.startswith(start):
-                break
-            part, purged = _deleted_row.decode(row)
-            found[part] = purged
-        return found
+        return dict(_deleted_row.decode(row) for _, row in self._marked(_DELETED + commit))
+
+    def annotations(self, commit: CommitId) -> dict[str, float]:
+        """Metrics of a commit that were found after it was made."""
+        return dict(_annotated_row.decode(row) for _, row in self._marked(_ANNOTATED + commit))
 
     def commits_with_prefix(self, prefix: bytes) -> Iterator[CommitId]:
         for key, _ in self.tables.items(b"commits", prefix):
@@ -234,6 +248,11 @@ class Update:
         with self.turn(), self.environment.writing() as tables:
             return View(tables).position
 
+    def compact(self) -> int:
+        """Give unused pages of the file back when they are most of it; returns the bytes that frees."""
+        with self.turn():
+            return self.environment.compact()
+
     def apply(self, published: Published, packs: Mapping[PackId, Sequence[PackEntry]]) -> None:
         """Bring one record in; OvertakenError when another did.
 
@@ -241,8 +260,9 @@ class Update:
         """
         record = published.record
         put = partial(_put_rows, takes_over=record.superseding)
-        lost = [*self._rows_of(record.gone, packs), *((chunk, b"") for chunk in record.forgotten)]
-        batches = [*_batches(_chunk_rows(published, packs), put), *_batches(lost, _remove_rows)]
+        named = ((chunk, b"") for chunk in (*record.forgotten, *record.lost))
+        leaving = [*self._rows_of(record.gone, packs), *named]
+        batches = [*_batches(_chunk_rows(published, packs), put), *_batches(leaving, _remove_rows)]
         # Each transaction waits for the disk, so the last batch, which is mostly the only one, goes with the facts.
         for batch in batches[:-1]:
             self._write(published.number, [batch])
@@ -340,13 +360,18 @@ def inline_entries(published: Published) -> Iterator[PackEntry]:
 
 def _put_rows(rows: list[_Row], tables: Tables, takes_over: bool) -> None:
     """The first published copy stays in use, but for those of a superseding record, which take over."""
+    lost = View(tables).lost()
     for key, row in rows:
         tables.put(b"chunks", key, row, overwrite=takes_over)
+        if key in lost:
+            tables.delete(b"meta", _LOST + key)
 
 
 def _remove_rows(rows: list[_Row], tables: Tables) -> None:
-    for key, _ in rows:
-        tables.delete(b"chunks", key)
+    for key, row in rows:
+        # A copy that came with this very record has taken over from the one that goes.
+        if not row or tables.get(b"chunks", key) == row:
+            tables.delete(b"chunks", key)
 
 
 def _is_listed(tables: Tables, pack: PackId) -> bool:
@@ -381,7 +406,9 @@ def _apply_packs(tables: Tables, number: int, record: LogRecord, listed: Collect
         tables.delete(b"packs", pack)
     for pack in record.orphans:
         tables.put(b"meta", _ORPHAN + pack, b"")
-    if record.superseding or record.condemned or record.gone or record.orphans:
+    for chunk in record.lost:
+        tables.put(b"meta", _LOST + chunk, b"")
+    if record.superseding or record.condemned or record.gone or record.orphans or record.lost:
         tables.put(b"meta", _DELETIONS, number.to_bytes(8, "big"))
 
 
@@ -397,6 +424,7 @@ def _apply_history(tables: Tables, number: int, record: LogRecord) -> None:
     for dropped in record.dropped:
         _drop_commit(tables, dropped)
     _apply_deletions(tables, record)
+    _apply_annotations(tables, record.annotated)
     if ids:
         tables.put(b"order", number.to_bytes(8, "big"), b"".join(ids))
 
@@ -408,6 +436,16 @@ def _apply_deletions(tables: Tables, record: LogRecord) -> None:
         tables.delete(b"meta", _deleted_key(piece))
     for piece in record.purged:
         tables.put(b"meta", _deleted_key(piece), _encode((piece.part, True)))
+
+
+def _apply_annotations(tables: Tables, annotated: Iterable[Annotation]) -> None:
+    for note in annotated:
+        # A metric's name may be longer than an LMDB key, so its hash stands for it.
+        key = _ANNOTATED + note.commit + ChunkId.of(note.name.encode())[:16]
+        if note.value is None:
+            tables.delete(b"meta", key)
+        else:
+            tables.put(b"meta", key, _encode((note.name, note.value)))
 
 
 def _deleted_key(piece: Piece) -> bytes:
@@ -423,6 +461,8 @@ def _drop_commit(tables: Tables, commit: bytes) -> None:
     published = tables.get(b"order", place) or b""
     left = b"".join(published[i : i + 32] for i in range(0, len(published), 32) if published[i : i + 32] != commit)
     tables.delete(b"commits", commit)
+    for key, _ in list(View(tables)._marked(_ANNOTATED + commit)):
+        tables.delete(b"meta", _ANNOTATED + commit + key)
     if left:
         tables.put(b"order", place, left)
     else:

@@ -217,7 +217,7 @@ class Ingest:
         known = ChainMap(self._reader.locate([chunk]), self._known)
         if self._transaction.contains(chunk) or self._is_there(chunk, known):
             record = None
-        elif chunk in known:
+        elif chunk in known or self._transaction.is_lost(chunk):
             self._transaction.supersede(chunk)
             record = self._encoder.encode(chunk, plain, dtype.element, None, known)
         else:
@@ -250,7 +250,7 @@ class Ingest:
     def _append(self, chunk: ChunkId, record: Record | None) -> None:
         if record is None:
             self._transaction.refer([chunk])
-        elif not self._transaction.contains(chunk):
+        elif not self._transaction.contains(chunk) and chunk not in self._bundled:
             self._transaction.put(*record)
 
     def _small(self, source: TensorSource, nbytes: int, hint: Hint, result: IngestedTensor) -> None:
@@ -273,14 +273,16 @@ class Ingest:
         ]
         known = ChainMap(self._reader.locate(small.chunk for small in changed), self._known)
         there = {small.chunk for small in changed if self._is_there(small.chunk, known)}
-        fresh = {s.chunk: s for s in changed if s.chunk not in there and s.chunk not in self._bundled}
+        done = {s.chunk for s in changed if s.chunk in self._bundled or self._transaction.contains(s.chunk)}
+        fresh = {s.chunk: s for s in changed if s.chunk not in there and s.chunk not in done}
         self._transaction.refer(s.chunk for s in bundle.members if s.chunk in known and s.chunk not in fresh)
         self._bundled.update(fresh)
-        for chunk in fresh.keys() & known.keys():
+        again = {chunk for chunk in fresh if chunk in known or self._transaction.is_lost(chunk)}
+        for chunk in again:
             self._transaction.supersede(chunk)
         if fresh:
             members = [(small.chunk, small.plain) for small in fresh.values()]
-            hinted = [None if s.chunk in known else self._usable(s.hint, known) for s in fresh.values()]
+            hinted = [None if s.chunk in again else self._usable(s.hint, known) for s in fresh.values()]
             self._encoding.append(
                 self._executor.submit(self._encoder.encode_bundle, members, dtype.element, hinted, known, kind)
             )

@@ -45,6 +45,11 @@ class Layout:
         return os.path.join(self.root, "tmp")
 
     @property
+    def quarantine(self) -> str:
+        """Where damaged files are kept."""
+        return os.path.join(self.root, "quarantine")
+
+    @property
     def segments(self) -> str:
         return os.path.join(self.root, "segments")
 

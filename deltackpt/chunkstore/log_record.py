@@ -60,6 +60,15 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     part: str | None = None
 
 
+class Annotation(msgspec.Struct, frozen=True, array_like=True):
+    """A metric of a commit found after it was made: ``value`` instead of ``old``; None stands for absent."""
+
+    commit: bytes
+    name: str
+    old: float | None
+    value: float | None
+
+
 class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One publish: everything that it changes, at once.
 
@@ -69,8 +78,12 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     *condemned* pack may still be read and revived; a *gone* one will be unlinked and never comes back; an *orphan* is
     an unpublished pack that no one may publish any more. A *forgotten* chunk lies in a pack that stays, but was
     garbage and a base of it has gone; a *dropped* commit was reachable from no ref.
+    A *quarantined* pack is a gone one whose file is damaged: it is kept aside, not unlinked. A *lost* chunk is not in
+    the store although commits may need it, until a later record brings it. A *substitute* stands for a record that was
+    damaged, with what is still known of that.
     A *deleted* commit or part is hidden and comes back when *undeleted*, until a gc has *purged* its contents.
     A record that is *sealed* is the last of its epoch, and says which is the next.
+    A commit that is *annotated* has metrics that were found later; the last word on each counts.
     """
 
     write_id: bytes
@@ -87,11 +100,15 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     gone: tuple[bytes, ...] = ()
     orphans: tuple[bytes, ...] = ()
     forgotten: tuple[bytes, ...] = ()
+    quarantined: tuple[bytes, ...] = ()
+    lost: tuple[bytes, ...] = ()
     dropped: tuple[bytes, ...] = ()
     deleted: tuple[Piece, ...] = ()
     undeleted: tuple[Piece, ...] = ()
     purged: tuple[Piece, ...] = ()
     sealed: bytes = b""
+    annotated: tuple[Annotation, ...] = ()
+    substitute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +158,7 @@ def encode(number: int, record: LogRecord, inline: bytes = b"") -> bytes:
 
 def decode(data: bytes, number: int, epoch: EpochId, path: str) -> Published:
     """A record from its file; LogCorruptError when it is damaged, UnsupportedError when it is newer."""
-    published, size = _decode_at(memoryview(data), 0, number, epoch, path)
+    published, size = decode_at(memoryview(data), 0, number, epoch, path)
     if size != len(data):
         raise damaged(number, path, "its envelope is wrong")
     return published
@@ -152,7 +169,7 @@ def decode_segment(data: bytes, last: int, epoch: EpochId, path: str) -> list[Pu
     view, at, found = memoryview(data), 0, []
     number = _ENVELOPE.unpack_from(data)[1] if len(data) >= ENVELOPE_SIZE else last
     while number <= last:
-        published, size = _decode_at(view, at, number, epoch, path)
+        published, size = decode_at(view, at, number, epoch, path)
         found.append(published)
         at, number = at + size, number + 1
     if at != len(view) or not found or not found[-1].record.sealed:
@@ -160,8 +177,8 @@ def decode_segment(data: bytes, last: int, epoch: EpochId, path: str) -> list[Pu
     return found
 
 
-def _decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str) -> tuple[Published, int]:
-    """The record at byte ``at``, and how many bytes it takes."""
+def decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str) -> tuple[Published, int]:
+    """Record ``number`` at byte ``at``, and how many bytes it takes."""
     if len(view) - at < ENVELOPE_SIZE:
         raise damaged(number, path, f"cut short at {len(view) - at} bytes")
     magic, claimed, body_length, inline_length, checksum = _ENVELOPE.unpack_from(view, at)
@@ -182,9 +199,20 @@ def _decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str
     return Published(number, epoch, record, bytes(view[at + inline_offset : at + size]), inline_offset), size
 
 
+def legible_body(data: bytes) -> LogRecord | None:
+    """What the body of a damaged record seems to say, of which nothing is proved; None when it makes no sense."""
+    if len(data) < ENVELOPE_SIZE:
+        return None
+    length = _ENVELOPE.unpack_from(data)[2]
+    try:
+        return _decoder.decode(memoryview(data)[ENVELOPE_SIZE : ENVELOPE_SIZE + length])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
 def damaged(number: int, path: str, reason: str) -> LogCorruptError:
     return LogCorruptError(
         f"log record {number} ({path}): {reason}; commits before it are intact,"
-        " restore this file from a copy of the store",
+        " run `deltackpt repair`, or restore this file from a copy of the store",
         number,
     )

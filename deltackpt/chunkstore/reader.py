@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.location import Location
 from deltackpt.chunkstore.pack_files import PackFiles
-from deltackpt.chunkstore.plain_cache import CommitPlains, RecentPlains
+from deltackpt.chunkstore.plain_cache import RecentPlains
+from deltackpt.chunkstore.plains import Borrow, Plains
 from deltackpt.chunkstore.record import BUNDLED_BELOW, HEAD_SIZE, RecordHead, check, plain_length
 from deltackpt.chunkstore.scratch import scratch
 from deltackpt.errors import CorruptError, NotFoundError
@@ -28,6 +29,14 @@ class ChunkCorruptError(CorruptError):
     """A chunk's bytes cannot be had as they were committed."""
 
 
+class ChunkLostError(ChunkCorruptError):
+    """A chunk whose bytes were damaged, as a repair has declared. It comes back with whatever brings it again."""
+
+
+class _RankError(ChunkCorruptError):
+    """A chunk's rank is not above its base's, or no longer: another record may have taken over since it was found."""
+
+
 class ChunkNotFoundError(NotFoundError):
     """No record of the store holds the chunk any more."""
 
@@ -35,7 +44,7 @@ class ChunkNotFoundError(NotFoundError):
 Locations = MutableMapping[ChunkId, Location]
 Lent = Mapping[ChunkId, memoryview]
 NOTHING_LENT: Lent = {}
-Borrow = Callable[[ChunkId], memoryview | None]
+
 _RecordKey = tuple[PackId, int]
 
 
@@ -45,7 +54,7 @@ class ChunkReader:
     ``cache`` holds the plain chunks of the last commit made through the same store object.
     """
 
-    def __init__(self, store: ChunkStore, cache: CommitPlains) -> None:
+    def __init__(self, store: ChunkStore, cache: Plains) -> None:
         self._store = store
         self._files = PackFiles(store.disk, store.layout)
         self.cache = cache
@@ -59,10 +68,11 @@ class ChunkReader:
         wanted = list(chunks)
         return self._store.look(lambda view: _closure(view, wanted))
 
-    def dependencies(self, view: View, chunks: Iterable[ChunkId]) -> list[Location]:
+    def dependencies(self, view: View, chunks: Iterable[ChunkId], *, despite_losses: bool = False) -> list[Location]:
         """Every location that reading ``chunks`` touches, bases of whole records included.
 
-        ChunkNotFoundError when the index lacks one of them.
+        ChunkNotFoundError when the index lacks one of them; with ``despite_losses`` those that are declared lost are
+        passed over.
         """
         found: Locations = {}
         pending = list(chunks)
@@ -71,6 +81,8 @@ class ChunkReader:
             if chunk in found:
                 continue
             location = view.chunk(chunk)
+            if location is None and despite_losses and view.is_lost(chunk):
+                continue
             if location is None:
                 raise ChunkNotFoundError(f"chunk {chunk.short} is in no pack of the store; run `deltackpt verify`")
             found[chunk] = location
@@ -124,18 +136,20 @@ class ChunkReader:
         ChunkNotFoundError when no record holds it; ChunkCorruptError when its bytes, or those of a chunk it
         is a delta against, are damaged. ``out`` holds anything then.
         """
-        try:
-            self._fill(chunk, out, {} if known is None else known, lent)
-        except FileNotFoundError:
-            # A gc may have moved the chunk to another pack since it was located.
-            self._store.catch_up()
+        known = {} if known is None else known
+        tried: int | None = None
+        while True:
             try:
-                self._fill(chunk, out, {}, lent)
-            except FileNotFoundError as error:
-                raise ChunkCorruptError(
-                    f"chunk {chunk.short}: its file {error.filename!r} is missing;"
-                    " run `deltackpt verify` for the tensors affected"
-                ) from None
+                self._fill(chunk, out, known, lent)
+                return
+            except (FileNotFoundError, _RankError) as error:
+                # A gc may have moved the chunk to another pack since it was located, or a repack turned its chain
+                # round; of that the index may have had a part only.
+                self._store.catch_up()
+                applied = self._store.look(lambda view: view.applied)
+                if applied == tried:
+                    raise _lost(chunk, error) from None
+                known, tried = {}, applied
 
     def _fill(self, chunk: ChunkId, out: memoryview, known: Locations, lent: Lent) -> None:
         location = self._location(chunk, known)
@@ -190,7 +204,7 @@ class ChunkReader:
     def _below(self, chunk: ChunkId, head: RecordHead, base: ChunkId, known: Locations) -> tuple[ChunkId, Location]:
         location = self._location(base, known)
         if location.rank >= head.rank:
-            raise ChunkCorruptError(
+            raise _RankError(
                 f"chunk {chunk.short} of rank {head.rank} is a delta against {base.short} of rank {location.rank};"
                 " run `deltackpt verify`"
             )
@@ -230,6 +244,11 @@ class ChunkReader:
     def _location(self, chunk: ChunkId, known: Locations) -> Location:
         if chunk not in known:
             known.update(self.locate([chunk]))
+        if chunk not in known and self._store.look(lambda view: view.is_lost(chunk)):
+            raise ChunkLostError(
+                f"chunk {chunk.short} is lost; run `deltackpt repair --from` a copy that has it,"
+                " or commit a state that does"
+            )
         if chunk not in known:
             # A key of the index may have rotted away.
             self._store.doubt()
@@ -240,6 +259,14 @@ class ChunkReader:
 
     def _where(self, chunk: ChunkId, place: Location) -> str:
         return f"chunk {chunk.short} in {self._files.path(place)!r} at byte {place.offset}"
+
+
+def _lost(chunk: ChunkId, error: FileNotFoundError | _RankError) -> ChunkCorruptError:
+    if isinstance(error, _RankError):
+        return error
+    return ChunkCorruptError(
+        f"chunk {chunk.short}: its file {error.filename!r} is missing; run `deltackpt verify` for the tensors affected"
+    )
 
 
 def _closure(view: View, wanted: list[ChunkId]) -> Locations:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,7 +15,7 @@ from deltackpt.chunkstore.chunk_store import ChunkStore, Entries
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log import UnknownOutcomeError
-from deltackpt.chunkstore.log_record import CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
+from deltackpt.chunkstore.log_record import Annotation, CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
 from deltackpt.chunkstore.pack_writer import FinishedPack, PackWriter, Payload
 from deltackpt.chunkstore.reader import ChunkNotFoundError, ChunkReader, Locations
 from deltackpt.chunkstore.record import MAX_RECORD_BYTES, RecordHead, seal
@@ -44,26 +45,41 @@ class Decision:
     gone: tuple[PackId, ...] = ()
     orphans: tuple[PackId, ...] = ()
     forgotten: tuple[ChunkId, ...] = ()
+    quarantined: tuple[PackId, ...] = ()
+    lost: tuple[ChunkId, ...] = ()
     dropped: tuple[CommitId, ...] = ()
     deleted: tuple[Piece, ...] = ()
     undeleted: tuple[Piece, ...] = ()
     purged: tuple[Piece, ...] = ()
     sealed: bytes = b""
+    annotated: tuple[Annotation, ...] = ()
 
 
 class Transaction:
     """New records on their way into the store. A context manager: leaving it unpublished abandons them.
 
     Records up to ``inline_limit`` bytes in all travel inside the log record; beyond that they go to packs.
+    With ``copying`` they are copies of what the store has: what they are deltas against may be declared lost.
+    One whose records were ``planned`` before it was made looks at all that they stand on once more.
     ``put`` and ``publish`` are for one thread; the others may be called from any.
     """
 
-    def __init__(self, store: ChunkStore, reader: ChunkReader, inline_limit: int = INLINE_LIMIT) -> None:
+    def __init__(
+        self,
+        store: ChunkStore,
+        reader: ChunkReader,
+        inline_limit: int = INLINE_LIMIT,
+        *,
+        copying: bool = False,
+        planned: bool = False,
+    ) -> None:
         if not store.writable:
             raise ReadOnlyError(f"{store.layout.root!r} cannot be written; reading the store still works")
         self._store = store
         self._reader = reader
-        self._deletions = store.look_now(lambda view: view.deletions)
+        self._copying = copying
+        deletions, self._lost = store.look_now(lambda view: (view.deletions, view.lost()))
+        self._deletions = None if planned else deletions
         self._writer: PackWriter | None = None
         self._inline: list[tuple[RecordHead, Payload]] = []
         self._inline_size = 0
@@ -95,13 +111,24 @@ class Transaction:
 
     def is_there(self, chunk: ChunkId, known: Locations) -> bool:
         """Whether the store has the chunk, with the files of its whole chain."""
-        current: ChunkId | None = chunk
-        while current is not None:
+        pending = [chunk]
+        while pending:
+            current = pending.pop()
             place = known.get(current)
             if place is None or self._is_missing(place.pack):
                 return False
-            current = place.base
+            if not self._lost:
+                pending += [place.base] if place.base is not None else []
+            elif place.rank:
+                # One lost base is enough for a whole bundle to be unreadable.
+                bases = self._reader.bases(current, place)
+                known = ChainMap(self._reader.locate(bases), known)
+                pending += bases
         return True
+
+    def is_lost(self, chunk: ChunkId) -> bool:
+        """Whether the chunk was declared lost. A copy must be whole then: what stands on it may have any rank."""
+        return chunk in self._lost
 
     def supersede(self, chunk: ChunkId) -> None:
         """The copy of a chunk that comes with this transaction takes over from the one that the store has.
@@ -120,14 +147,17 @@ class Transaction:
         self._referred.update(chunks)
 
     def put(self, head: RecordHead, payload: Payload) -> None:
-        """Add a record. Its bases must be in the store or in this transaction. LimitError when it is too large."""
+        """Add a record. Its bases must be in the store or in this transaction. LimitError when it is too large.
+
+        Of several that hold a chunk the last is used: so it is where they take over, and others bring a chunk once.
+        """
         if head.stored_length > MAX_RECORD_BYTES:
             raise LimitError(f"a record of {head.stored_length} bytes is more than the {MAX_RECORD_BYTES} allowed")
         self._referred.update(base for base in head.bases if base not in self._new)
         for base in head.bases:
             self._bases[base] = min(head.rank, self._bases.get(base, head.rank))
         for member in head.members:
-            self._new.setdefault(member.id, head)
+            self._new[member.id] = head
         if self._writer is not None:
             self._writer.append(head, payload)
             return
@@ -191,11 +221,14 @@ class Transaction:
             gone=decision.gone,
             orphans=decision.orphans,
             forgotten=decision.forgotten,
+            quarantined=decision.quarantined,
+            lost=decision.lost,
             dropped=decision.dropped,
             deleted=decision.deleted,
             undeleted=decision.undeleted,
             purged=decision.purged,
             sealed=decision.sealed,
+            annotated=decision.annotated,
         )
         return view.position, record
 
@@ -204,7 +237,7 @@ class Transaction:
 
         Said in the record, so that everyone agrees on the copy in use, whichever packs they can still see.
         """
-        leaving = frozenset(decision.condemned)
+        leaving = frozenset((*decision.condemned, *decision.gone))
         for chunk in self._new.keys() - self._superseded:
             place = view.chunk(chunk)
             if place is not None and place.pack not in leaving:
@@ -225,8 +258,11 @@ class Transaction:
             raise StaleTransactionError("a base of this transaction is gone, or was stored in another way")
         if undisturbed:
             return set()
+        if any(head.rank and view.is_lost(chunk) for chunk, head in self._new.items() if chunk not in self._lost):
+            raise StaleTransactionError("a chunk of this transaction was lost, and must be stored whole")
         try:
-            places = self._reader.dependencies(view, self._referred.difference(self._new))
+            relied_on = self._referred.difference(self._new)
+            places = self._reader.dependencies(view, relied_on, despite_losses=self._copying)
         except ChunkNotFoundError:
             raise StaleTransactionError("a chunk that this transaction relies on is gone") from None
         return {place.pack for place in places if place.pack in condemned}
@@ -235,7 +271,7 @@ class Transaction:
         """Whether the copy of ``base`` that will be in use has a rank below that of the records that stand on it."""
         place = None if base in self._superseded else view.chunk(base)
         found = place if place is not None else self._new.get(base)
-        return found is not None and found.rank < rank
+        return (self._copying and view.is_lost(base)) if found is None else found.rank < rank
 
     def _finish(self) -> list[FinishedPack]:
         if self._finished is None:

@@ -30,7 +30,7 @@ from deltackpt.commit.health import Found, Health, diagnose
 from deltackpt.commit.parts import TensorWriter, WrittenPart, write_objects
 from deltackpt.commit.request import CommitRequest
 from deltackpt.commit.room import check_room
-from deltackpt.commit.start import Start, begin, check_names, check_step
+from deltackpt.commit.start import BranchMovedError, Start, begin, check_names, check_step
 from deltackpt.content.content import Content
 from deltackpt.errors import ConflictError, CorruptError, LockedError, NotFoundError, StorageError
 from deltackpt.history.commits import Commit, History
@@ -43,15 +43,6 @@ from deltackpt.ids import ChunkId, CommitId
 
 _MAX_RESTARTS = 10
 _log = logging.getLogger("deltackpt")
-
-
-class BranchMovedError(ConflictError):
-    """Another writer committed to the branch first. ``ours`` was not published, ``theirs`` is the head now."""
-
-    def __init__(self, message: str, ours: CommitId, theirs: CommitId) -> None:
-        super().__init__(message)
-        self.ours = ours
-        self.theirs = theirs
 
 
 class _OvertakenError(Exception):
@@ -147,7 +138,7 @@ def _describe(
         parts=tuple(write_objects(ingest, part) for part in parts),
         nonfinite=health.fallen,
         healthy=health.healthy,
-        environment=ingest.object(encode(environment())),
+        environment=ingest.object(encode(dict(environment() if request.environment is None else request.environment))),
         config=_free_form(ingest, request.config),
         meta=_free_form(ingest, request.meta),
     )

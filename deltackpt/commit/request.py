@@ -13,6 +13,7 @@ from deltackpt.errors import InvalidInputError, brief
 from deltackpt.history.commits import Commit
 from deltackpt.history.refs import Branch, Tag
 from deltackpt.history.resolve import DEFAULT_BRANCH
+from deltackpt.ids import CommitId
 
 OnConflict = Literal["fail", "rebase"]
 MAX_MESSAGE_BYTES = 64 << 10
@@ -22,11 +23,20 @@ _NOT_IN_METRICS = "~@#\n\r\0"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Expected:
+    """Where the caller left the branch: at ``head``, or None when there was no such branch."""
+
+    head: CommitId | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class CommitRequest:
     """A commit to be made. ``parent`` is a ref expression or a commit; None follows the branch's head.
     ``base`` is the commit whose tensors help to store those that the parent lacks; None for the heads of all branches.
 
-    ``config`` and ``meta`` are plain data; None for nothing.
+    ``config`` and ``meta`` are plain data; None for nothing. ``expected`` refuses a branch that stands anywhere else,
+    so that two who write one are never interleaved. ``environment`` is that of the program whose state it is, None for
+    this one's.
 
     InvalidInputError names the field that cannot be right.
     """
@@ -41,6 +51,8 @@ class CommitRequest:
     config: Any = None
     meta: Any = None
     on_conflict: OnConflict = "fail"
+    expected: Expected | None = None
+    environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         Branch(self.branch)
@@ -67,10 +79,10 @@ class CommitRequest:
         """A request from what callers pass: numbers of any library, one tag or several, None for nothing."""
         return cls(
             step=_whole(step),
-            metrics=_numbers(metrics),
+            metrics=numbers_by_name(metrics),
             tags=_several(tags),
-            config=_free_form(config, "config"),
-            meta=_free_form(meta, "meta"),
+            config=free_form(config, "config"),
+            meta=free_form(meta, "meta"),
             **rest,
         )
 
@@ -101,7 +113,8 @@ def _whole(step: Any) -> int | None:
     return value
 
 
-def _numbers(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+def numbers_by_name(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    """Metrics as they are stored, from numbers of any library; InvalidInputError names the one that is none."""
     if metrics is None:
         return {}
     if not isinstance(metrics, Mapping):
@@ -131,7 +144,8 @@ def _is_truth(value: Any) -> bool:
     return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
-def _free_form(value: Any, name: str) -> Any:
+def free_form(value: Any, name: str) -> Any:
+    """What is kept beside a commit, as plain data; InvalidInputError says where in ``name`` it is none."""
     try:
         return None if value is None else plain_data(value, name)
     except RecursionError:

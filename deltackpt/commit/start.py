@@ -5,11 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deltackpt.commit.request import CommitRequest
-from deltackpt.errors import InvalidInputError
+from deltackpt.errors import ConflictError, InvalidInputError
 from deltackpt.history.commits import Commit, History
 from deltackpt.history.refs import Branch, Tag
 from deltackpt.history.resolve import resolve
 from deltackpt.ids import CommitId
+
+
+class BranchMovedError(ConflictError):
+    """Another writer came first to the branch. ``theirs`` is its head now; ``ours``, if made, was not published."""
+
+    def __init__(self, message: str, ours: CommitId | None, theirs: CommitId | None) -> None:
+        super().__init__(message)
+        self.ours = ours
+        self.theirs = theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +41,26 @@ class Start:
 
 
 def begin(history: History, request: CommitRequest) -> Start:
-    """InvalidInputError when names or step do not fit, RefNotFoundError when there is no such parent or base."""
+    """InvalidInputError when names or step do not fit, RefNotFoundError when there is no such parent or base.
+
+    BranchMovedError when the branch does not stand where the caller left it.
+    """
     check_names(history, request)
     base = None if request.base is None else _named(history, request.base)
     start = Start(history.view.ref(Branch(request.branch).key), _parent(history, request), base)
+    _check_expected(request, start.head)
     check_step(history, request, start)
     return start
+
+
+def _check_expected(request: CommitRequest, head: CommitId | None) -> None:
+    if request.expected is None or request.expected.head == head:
+        return
+    left = request.expected.head.short if request.expected.head is not None else "nowhere"
+    now = head.short if head is not None else "nowhere"
+    raise BranchMovedError(
+        f"{Branch(request.branch)} stands at {now} and was left at {left}: somebody else writes it, too", None, head
+    )
 
 
 def _parent(history: History, request: CommitRequest) -> Commit | None:

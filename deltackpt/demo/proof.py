@@ -37,19 +37,19 @@ def three_of(saved: Sequence[Saved]) -> list[Saved]:
 
 def prove(store: Store, saved: Saved, folder: str) -> Proof:
     """Load ``saved`` as an object, and check it out to a file in ``folder`` that the safetensors library reads."""
-    ref = f"step:{saved.commit.step}"
-    loaded = fingerprints(store.load(ref))
-    path = os.path.join(folder, f"step-{saved.commit.step}.safetensors")
-    size = store.checkout(ref, path)
+    commit = store.resolve(f"step:{saved.step}")
+    loaded = fingerprints(store.load(commit))
+    path = os.path.join(folder, f"step-{saved.step}.safetensors")
+    size = store.checkout(commit, path)
     written = fingerprints(load_file(path))
     differing = {
         *_differing("loaded", saved.memory.tensors, loaded.tensors),
         *_differing("loaded", saved.memory.values, loaded.values),
         *_differing("checked out", saved.memory.tensors, written.tensors),
     }
-    return Proof(saved.commit, len(saved.memory.tensors), len(saved.memory.values), size, tuple(sorted(differing)))
+    return Proof(commit, len(saved.memory.tensors), len(saved.memory.values), size, tuple(sorted(differing)))
 
 
 def _differing(how: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    names = {*before, *after}
-    return [f"{name} ({how})" for name in names if before.get(name) != after.get(name)]
+    """Names of what was in memory and did not come back as it was."""
+    return [f"{name} ({how})" for name, value in before.items() if after.get(name) != value]

@@ -1,8 +1,8 @@
-"""Training with checkpoints: the loop that a newcomer would write, with one line that commits."""
+"""Training with checkpoints: the loop that a newcomer would write, around a :class:`Checkpointer`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,8 +14,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from deltackpt.demo.fingerprints import Fingerprints, fingerprints
 from deltackpt.demo.text import standard_library
 from deltackpt.demo.transformer import BYTES, Shape, Transformer
-from deltackpt.history.commits import Commit
-from deltackpt.store import Store
+from deltackpt.training.checkpointer import Checkpointer
+
+Tell = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,22 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A commit, and what was in memory when it was made."""
+    """What was in memory when ``step`` steps were completed, which is when a snapshot was taken."""
 
-    commit: Commit
+    step: int
     memory: Fingerprints
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A run: what was saved, and the loss of each step."""
+
+    saved: list[Saved]
+    losses: list[float]
+
+
 class Training:
-    """A run: the model, and everything that it takes to go on from where it stands."""
+    """The model, and everything that trains it."""
 
     def __init__(self, recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)
@@ -48,7 +57,6 @@ class Training:
         self.model = Transformer(recipe.shape)
         self.optimizer = AdamW(self.model.parameters(), lr=recipe.learning_rate)
         self.scheduler = CosineAnnealingLR(self.optimizer, recipe.steps)
-        self.step = 0
 
     def advance(self) -> float:
         """One step; returns its loss."""
@@ -59,18 +67,27 @@ class Training:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.scheduler.step()
-        self.step += 1
         return loss.item()
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run would need to go on as if it had never stopped."""
+        """What there is to prove: each under the name that it has in a commit."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
-            "rng": torch.get_rng_state(),
-            "step": self.step,
+            "rng": {"0": {"torch": torch.get_rng_state()}},
         }
+
+    def checkpointer(self, store: str, **options: Any) -> Checkpointer:
+        """One that saves this training."""
+        return Checkpointer(
+            store,
+            model=self.model,
+            optimizer=self.optimizer,
+            scheduler=self.scheduler,
+            config=asdict(self.recipe),
+            **options,
+        )
 
     def _batch(self) -> torch.Tensor:
         length = self.recipe.shape.context + 1
@@ -78,17 +95,25 @@ class Training:
         return self.text[starts + torch.arange(length)].long()
 
 
-def train(store: Store, recipe: Recipe) -> Iterator[Saved]:
-    """Train, and commit as often as ``recipe`` says; yields after each commit."""
-    training = Training(recipe)
-    losses: list[float] = []
+def train(store: str, recipe: Recipe, tell: Tell) -> Trained:
+    """Train, saving as often as ``recipe`` says; ``tell`` hears of each commit when it is durable."""
     # Matrices so small gain little from a second thread, and wait for it four times as long where the cores are busy.
     torch.set_num_threads(1)
-    while training.step < recipe.steps:
-        losses.append(training.advance())
-        if training.step % recipe.every == 0:
-            state = training.state()
-            memory = fingerprints(state)
-            metrics = {"loss": sum(losses) / len(losses)}
-            yield Saved(store.commit(state, step=training.step, metrics=metrics, config=asdict(recipe)), memory)
-            losses.clear()
+    training = Training(recipe)
+    trained = Trained([], [])
+    with training.checkpointer(store, every=recipe.every, scalars=tell) as ckpt:
+        ckpt.resume()
+        for step in ckpt.steps(recipe.steps):
+            trained.losses.append(training.advance())
+            ckpt.log(loss=trained.losses[-1])
+            if (step + 1) % recipe.every == 0:
+                trained.saved.append(Saved(step + 1, fingerprints(training.state())))
+    return trained
+
+
+def trained_again(store: str, recipe: Recipe, step: int) -> list[float]:
+    """The losses of all steps after ``step``, by a training that knows nothing but what was saved then."""
+    training = Training(recipe)
+    with training.checkpointer(store) as ckpt:
+        start = ckpt.resume(f"step:{step}")
+        return [training.advance() for _ in range(start, recipe.steps)]

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from deltackpt.errors import InvalidInputError, StorageError
+from deltackpt.fs.attributes import Attributes
 from deltackpt.fs.disk import Buffer, Disk, storage_errors
 from deltackpt.fs.writeback import Writeback
 
@@ -90,8 +91,7 @@ class TargetFile:
         if self._keep is not None:
             mode, mtime_ns = self._keep
             with storage_errors("finishing", self._path):
-                os.fchmod(self._fd, mode & 0o777)
-                os.utime(self._fd, ns=(mtime_ns, mtime_ns))
+                Attributes().put_on(self._fd, mode & 0o777, mtime_ns, self._path)
 
     def write_at(self, offset: int, data: Buffer) -> None:
         with storage_errors("writing", self._path):

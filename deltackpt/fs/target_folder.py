@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Self
 
 from deltackpt.errors import InvalidInputError
+from deltackpt.fs.attributes import Attributes
 from deltackpt.fs.beneath import folder_beneath, open_beneath, split
 from deltackpt.fs.descriptors import Descriptors
 from deltackpt.fs.disk import Buffer, Disk, DiskFullError, storage_errors
@@ -45,9 +46,9 @@ class _Finish:
     mode: int
     mtime_ns: int
 
-    def apply(self, fd: int) -> None:
-        os.fchmod(fd, self.mode & 0o777 | stat.S_IMODE(os.fstat(fd).st_mode) & 0o7000)
-        os.utime(fd, ns=(self.mtime_ns, self.mtime_ns))
+    def apply(self, fd: int, attributes: Attributes, shown: str) -> None:
+        mode = self.mode & 0o777 | stat.S_IMODE(os.fstat(fd).st_mode) & 0o7000
+        attributes.put_on(fd, mode, self.mtime_ns, shown)
 
 
 class TargetFolder:
@@ -77,6 +78,7 @@ class TargetFolder:
         self._files: list[_Finish] = []
         self._folders: list[_Finish] = []
         self._growing: set[GrowingFile] = set()
+        self._attributes = Attributes()
         self._descriptors = Descriptors(self._opened)
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="deltackpt-sync")
 
@@ -115,7 +117,7 @@ class TargetFolder:
         folder, name = split(path)
         with storage_errors("creating", self._shown(path)), folder_beneath(self._root, folder) as fd:
             os.symlink(target, name, dir_fd=fd)
-            os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=fd, follow_symlinks=False)
+            self._attributes.put_on_link(name, fd, mtime_ns, self._shown(path))
 
     def file(self, path: str, size: int, mode: int, mtime_ns: int) -> GrowingFile:
         """Make a file, to be filled: each of its bytes is written once."""
@@ -149,7 +151,7 @@ class TargetFolder:
             self._finish(batch)
         for folder in sorted(self._folders, key=lambda folder: folder.path.count("/") if folder.path else -1)[::-1]:
             with storage_errors("finishing", self._shown(folder.path)), folder_beneath(self._root, folder.path) as fd:
-                folder.apply(fd)
+                folder.apply(fd, self._attributes, self._shown(folder.path))
                 self._disk.sync(fd, self._shown(folder.path))
 
     def _finish(self, files: Sequence[_Finish]) -> None:
@@ -160,7 +162,7 @@ class TargetFolder:
                 with storage_errors("finishing", shown):
                     fd = open_beneath(self._root, file.path, os.O_RDONLY)
                     opened.append((fd, shown))
-                    file.apply(fd)
+                    file.apply(fd, self._attributes, shown)
             for fd, shown in opened:
                 self._disk.sync(fd, shown)
         finally:

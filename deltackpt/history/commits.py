@@ -18,6 +18,7 @@ from deltackpt.ids import CommitId
 ObjectLoader = Callable[[bytes], bytes]
 
 NOTHING_DELETED: Mapping[str | None, bool] = {}
+NOTHING_ANNOTATED: Mapping[str, float] = {}
 
 
 class ThinnedError(NotFoundError):
@@ -30,7 +31,7 @@ class DeletedError(NotFoundError):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One checkpoint in history.
+    """One checkpoint in history. ``metrics`` are those it was made with and those that were found later.
 
     ``logical_bytes`` are the plain bytes of its tensors; ``stored_bytes`` is what storing it added to the store;
     ``nonfinite`` names tensors that hold NaN or +inf and did not in the parent; ``healthy`` is False while any
@@ -109,16 +110,20 @@ class Commit:
 
 
 def commit_from_row(
-    commit: CommitId, row: CommitRow, load: ObjectLoader, deleted: Mapping[str | None, bool] = NOTHING_DELETED
+    commit: CommitId,
+    row: CommitRow,
+    load: ObjectLoader,
+    deleted: Mapping[str | None, bool] = NOTHING_DELETED,
+    annotations: Mapping[str, float] = NOTHING_ANNOTATED,
 ) -> Commit:
-    """``deleted`` are the parts of the commit that were deleted, as View.deleted tells them."""
+    """``deleted`` are the parts of the commit that were deleted, ``annotations`` its later metrics, as View tells."""
     stored = decode(row.data, CommitObject)
     parts = tuple(part for part in stored.parts if part.name not in deleted)
     return Commit(
         id=commit,
         branch=stored.branch,
         step=stored.step,
-        metrics=stored.metrics,
+        metrics={**stored.metrics, **annotations},
         message=stored.message,
         parents=tuple(CommitId(parent) for parent in stored.parents),
         time=datetime.datetime.fromtimestamp(stored.time_ns / 1e9, datetime.UTC),
@@ -155,14 +160,14 @@ class History:
                     else f"; bring it back with `deltackpt undelete {commit.short}`"
                 )
             )
-        return commit_from_row(commit, row, self.load, deleted)
+        return self._seen(commit, row, deleted)
 
     def line(self, start: CommitId) -> Iterator[Commit]:
         """``start`` and its first parents, newest first, without those deleted; ends where a parent was dropped."""
         current: CommitId | None = start
         while current is not None and (row := self.view.commit(current)) is not None:
             deleted = self.view.deleted(current)
-            commit = commit_from_row(current, row, self.load, deleted)
+            commit = self._seen(current, row, deleted)
             if None not in deleted:
                 yield commit
             current = commit.parents[0] if commit.parents else None
@@ -173,7 +178,10 @@ class History:
             row = self.view.commit(identity)
             deleted = self.view.deleted(identity)
             if row is not None and None not in deleted:
-                yield commit_from_row(identity, row, self.load, deleted)
+                yield self._seen(identity, row, deleted)
+
+    def _seen(self, commit: CommitId, row: CommitRow, deleted: Mapping[str | None, bool]) -> Commit:
+        return commit_from_row(commit, row, self.load, deleted, self.view.annotations(commit))
 
     def number(self, commit: CommitId) -> int:
         """The log record that published the commit: the order of history, whatever clocks said."""

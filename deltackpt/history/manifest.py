@@ -59,7 +59,11 @@ class StoredTensor:
 
     def spans_touching(self, start: int, stop: int) -> Iterator[tuple[ChunkId, int, int]]:
         """Those spans that hold plain bytes ``start`` to ``stop``."""
-        if not self.layout.inline and start < stop:
+        if self.layout.inline or start >= stop:
+            return
+        if self.layout.by_content:
+            yield from (span for span in self.spans() if span[1] < stop and span[2] > start)
+        else:
             grid = self.layout.grid
             for number, (first, last) in enumerate(grid.spans_touching(start, stop, self.nbytes), grid.index(start)):
                 yield self.chunks[number], first, last

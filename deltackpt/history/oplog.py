@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deltackpt.chunkstore.index import View
-from deltackpt.chunkstore.log_record import LogRecord, Piece, Published, RefMove
+from deltackpt.chunkstore.log_record import Annotation, LogRecord, Piece, Published, RefMove
 from deltackpt.chunkstore.transaction import Decision
 from deltackpt.errors import ConflictError, NotFoundError
 from deltackpt.history.publish import publish
@@ -40,8 +40,8 @@ class Operation:
 
     @property
     def revertible(self) -> bool:
-        """Whether it moved refs or deleted something; what a gc does is final."""
-        return bool(self.record.refs or self.record.deleted or self.record.undeleted)
+        """Whether it moved refs, deleted or annotated something; what a gc does is final."""
+        return bool(self.record.refs or self.record.deleted or self.record.undeleted or self.record.annotated)
 
 
 def operations(repository: Repository) -> Iterator[Operation]:
@@ -64,6 +64,7 @@ def undo(repository: Repository, number: int | None = None) -> Operation:
             refs=tuple(_moved_back(view, move) for move in record.refs),
             deleted=record.undeleted,
             undeleted=tuple(_unpurged(view, record)),
+            annotated=tuple(_taken_back(view, note) for note in record.annotated),
         )
 
     publish(repository, decide)
@@ -81,7 +82,9 @@ def _chosen(repository: Repository, number: int | None) -> Operation:
         elif operation.undone is None and operation.revertible and operation.number not in taken_back:
             return operation
     raise NotFoundError(
-        "there is nothing to undo" if number is None else f"operation {number} does not exist or changed no ref"
+        "there is nothing to undo"
+        if number is None
+        else f"operation {number} does not exist or changed nothing that can be taken back"
     )
 
 
@@ -93,6 +96,16 @@ def _moved_back(view: View, move: RefMove) -> RefMove:
     if move.old is not None and view.commit(CommitId(move.old)) is None:
         raise CannotUndoError(f"commit {CommitId(move.old).short}, where {ref} stood, was taken by a gc")
     return RefMove(move.name, move.new, move.old)
+
+
+def _taken_back(view: View, note: Annotation) -> Annotation:
+    # Not a number equals nothing, itself included; as text it does.
+    if repr(view.annotations(CommitId(note.commit)).get(note.name)) != repr(note.value):
+        raise CannotUndoError(
+            f"metric {note.name!r} of commit {CommitId(note.commit).short} was annotated again since;"
+            " undo later operations first, `deltackpt oplog` lists them"
+        )
+    return Annotation(note.commit, note.name, note.value, note.old)
 
 
 def _unpurged(view: View, record: LogRecord) -> Iterator[Piece]:
@@ -114,6 +127,9 @@ def _changes(record: LogRecord) -> Iterator[str]:
     for move in record.refs:
         old, new = (CommitId(c).short if c is not None else "nothing" for c in (move.old, move.new))
         yield f"{parse_key(move.name)}: {old} -> {new}"
+    for note in record.annotated:
+        value = "nothing" if note.value is None else f"{note.value:g}"
+        yield f"commit {CommitId(note.commit).short}: {note.name} {value}"
     counts = {
         "deleted": record.deleted,
         "undeleted": record.undeleted,

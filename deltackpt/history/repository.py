@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.index import Progress, View
 from deltackpt.chunkstore.plain_cache import CommitPlains
+from deltackpt.chunkstore.plains import Plains
 from deltackpt.chunkstore.reader import ChunkReader
 from deltackpt.fs.disk import Disk
 from deltackpt.history.commits import Commit, History
@@ -48,12 +49,17 @@ def _cores() -> int:
 
 
 class Repository:
-    """Everything that commit, checkout, diff and maintenance work on."""
+    """Everything that commit, checkout, diff and maintenance work on.
 
-    def __init__(self, root: str, options: Options, progress: Progress, disk: Disk | None = None) -> None:
+    ``cache`` is where plain chunks of the last commit are found, instead of copies that are kept here.
+    """
+
+    def __init__(
+        self, root: str, options: Options, progress: Progress, disk: Disk | None = None, cache: Plains | None = None
+    ) -> None:
         self.options = options
         self.chunks = ChunkStore(root, disk, progress)
-        self.reader = ChunkReader(self.chunks, CommitPlains(options.cache_bytes))
+        self.reader = ChunkReader(self.chunks, cache or CommitPlains(options.cache_bytes))
         self.manifests = Manifests(self.reader)
         self._executor: ThreadPoolExecutor | None = None
         self._executor_pid = 0

@@ -31,13 +31,17 @@ def holds(parts: Sequence[PartEntry]) -> str:
     An optimizer counts before it has any tensors. What stands at the top level itself is a model only when no part
     beside it holds tensors or an optimizer: then it is a bare state dict, or a file.
     """
-    models = [part for part in parts if part.name and part.tensors and _may_be_model(part.name)]
     optimizers = [part for part in parts if is_optimizer(part.name)]
     others = [part for part in parts if part.name and (part.tensors or is_optimizer(part.name))]
     bare = not others and any(part.tensors for part in parts)
-    if not models and not bare:
+    if not models(parts) and not bare:
         return PARTIAL
     return FULL if optimizers else WEIGHTS
+
+
+def models(parts: Sequence[PartEntry]) -> list[str]:
+    """Names of the parts that hold a model; none in a bare state dict, or a file."""
+    return [part.name for part in parts if part.name and part.tensors and _may_be_model(part.name)]
 
 
 def _may_be_model(name: str) -> bool:

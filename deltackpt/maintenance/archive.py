@@ -112,7 +112,7 @@ def relocate(repository: Repository) -> None:
     tail = Unarchived(repository.chunks.log)
     copied = {pack: published for pack, published in tail.inline().items() if pack not in tail.condemned}
     if copied:
-        with Transaction(repository.chunks, repository.reader, inline_limit=0) as transaction:
+        with Transaction(repository.chunks, repository.reader, inline_limit=0, copying=True) as transaction:
             for head, payload in sorted(_records(copied.values()), key=lambda record: record[0].rank):
                 transaction.put(head, [payload])
             publish_abreast(transaction, tail.look, lambda: Decision("relocate", condemned=_some(copied, tail.needed)))

@@ -54,7 +54,7 @@ def enough_to_fit(
     def left(count: int) -> int:
         needed = set[ChunkId]().union(*chunks[count:])
         collector.marks = Marks(repository.manifests, set(reached.commits), needed, set(reached.passed_over))
-        return occupied - collector.plan().freed_bytes
+        return occupied - collector.plan_as_seen().freed_bytes
 
     low, high = 0, len(candidates)
     while high - low > 1:
@@ -69,7 +69,7 @@ def _sorted_by_need(collector: Collector, candidates: Sequence[Sequence[Deleted]
     chunks: list[list[ChunkId]] = [[] for _ in range(len(candidates) + 1)]
     parts: list[list[ChunkId]] = [[] for _ in chunks]
     for commit in collector.marks.commits:
-        deleted = collector.survey.deleted.get(commit, set())
+        deleted = collector.deleted(commit)
         if None not in deleted:
             whole = places.get((commit, None), len(candidates))
             stored = collector.survey.commits[commit]

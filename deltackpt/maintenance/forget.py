@@ -31,7 +31,9 @@ def _without_base(survey: Survey, gone: Collection[PackId]) -> Iterator[ChunkId]
             pending.pop()
             if chunk not in lost:
                 bases = () if place is None else place.entry.head.bases
-                lost[chunk] = place is None or place.pack in gone or any(lost[base] for base in bases)
+                # A base that is declared lost may come back, and what stands on it with it.
+                leaves = chunk not in survey.lost if place is None else place.pack in gone
+                lost[chunk] = leaves or any(lost[base] for base in bases)
     for chunk, is_lost in lost.items():
         if is_lost and chunk in survey.in_use and survey.in_use[chunk].pack not in gone:
             yield chunk

@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.layout import is_retired, pack_named
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import Piece, Position
@@ -42,7 +43,7 @@ from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.mark import Deleted, Marks, live_records
 from deltackpt.maintenance.rebase import rebase
 from deltackpt.maintenance.reencode import Reencoded, Reencoder
-from deltackpt.maintenance.survey import Place, Survey
+from deltackpt.maintenance.survey import Place, Survey, take_survey
 
 REPACK_DEAD_FRACTION = 0.10
 SPARED_SECONDS = 3600.0
@@ -99,10 +100,17 @@ class Collector:
     progress: Progress | None = None
     survey: Survey = field(init=False)
     marks: Marks = field(init=False)
+    _besides: dict[CommitId, set[str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.survey = Survey(self.repository.chunks)
+        self.survey = take_survey(self.repository.chunks)
         self.marks = Marks(self.repository.manifests)
+        for commit, part in self.what_if:
+            self._besides.setdefault(commit, set()).add(part)
+
+    def deleted(self, commit: CommitId) -> set[str | None]:
+        """Parts of a commit that are deleted, or taken as that; None stands for all of it."""
+        return self.survey.deleted.get(commit, set()) | self._besides.get(commit, set())
 
     def plan(self) -> GcPlan:
         """Look at everything and decide; changes nothing."""
@@ -116,6 +124,10 @@ class Collector:
             if other.freed_bytes - plan.freed_bytes >= self.min_dead * kept:
                 return other
         return plan
+
+    def plan_as_seen(self) -> GcPlan:
+        """Decide by the last look and the marks as they are, with no record encoded anew."""
+        return self._plan(())
 
     def _reencoder(self) -> Reencoder:
         return Reencoder(self.survey, self.repository.reader, self.marks.chunks)
@@ -133,7 +145,7 @@ class Collector:
         removed += sum(self._file_size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
         removed += sum(self._file_size(path) for path in leftovers)
         dropped = tuple(sorted(set(self.survey.commits) - self.marks.commits))
-        written = [place.entry.head for place in _base_first(copied)] + [new.head for new in rebased]
+        written = [place.entry.head for place in _lowest_last(copied)] + [new.head for new in rebased]
         return GcPlan(
             seals,
             tuple(sorted(ended)),
@@ -167,18 +179,22 @@ class Collector:
         self.repository.chunks.log.sweep()
         self._unlink([*plan.leftovers, *self._leftovers()])
         archive_sealed(self.repository)
+        # The index is a cache: one that cannot be compacted is none of gc's concern.
+        with contextlib.suppress(IndexDamagedError, StorageError):
+            self.repository.chunks.index.update().compact()
         return plan
 
     def look(self) -> Position:
         """Bring survey and marks forward to the end of the log; returns how far that is."""
         while True:
+            losses = self.survey.losses
             self.survey.advance()
+            if self.survey.losses != losses:
+                self.marks.clear()
             # Manifests are found by the index, which must not lag behind the commits that the survey knows.
             self.repository.chunks.catch_up()
-            for commit, part in self.what_if:
-                self.survey.deleted.setdefault(commit, set()).add(part)
             try:
-                self.marks.extend(self.survey)
+                self.marks.extend(self.survey, self._besides)
                 return self.survey.position
             except NotFoundError:
                 # Nor may the index be ahead: another gc may have taken a manifest that the survey still counts on.
@@ -265,7 +281,7 @@ class Collector:
             if self.progress is not None:
                 self.progress(written, plan.written_bytes)
 
-        for place in _base_first(plan.copied):
+        for place in _lowest_last(plan.copied):
             head, payload = check(memoryview(self._record(place)), f"pack {place.pack.short}")
             put(head, [payload])
         reencoder = self._reencoder()
@@ -292,7 +308,8 @@ class Collector:
 
     def _transaction(self) -> Transaction:
         # An inline copy would go to the log, which gives nothing back: copies go to packs, however small.
-        return Transaction(self.repository.chunks, self.repository.reader, inline_limit=0)
+        chunks, reader = self.repository.chunks, self.repository.reader
+        return Transaction(chunks, reader, inline_limit=0, copying=True, planned=True)
 
     def _publish(self, transaction: Transaction, decide: Callable[[], Decision]) -> None:
         """Publish what ``decide`` makes of the survey, under the very number that follows it."""
@@ -364,8 +381,13 @@ def _stands_in(pack: PackId, epoch: EpochId) -> bool:
     return inline is not None and inline.epoch == epoch
 
 
-def _base_first(places: Iterable[Place]) -> list[Place]:
-    return sorted(places, key=lambda place: place.entry.head.rank)
+def _lowest_last(places: Iterable[Place]) -> list[Place]:
+    """In the order in which they are written: of a chunk that several records hold, the copy that comes last is used.
+
+    Two writers may have brought the chunk, each beside others that live. A rank must not rise: what stands on the chunk
+    stays as it is.
+    """
+    return sorted(places, key=lambda place: -place.entry.head.rank)
 
 
 def _size_of(places: Iterable[Place]) -> int:
@@ -417,9 +439,9 @@ def _collect(make: Callable[[], Collector], dry_run: bool) -> GcPlan:
     for _ in range(_MAX_RESTARTS):
         collector = make()
         plan = collector.plan()
-        if dry_run or plan.empty:
-            return plan
         # Another gc may take away what this one is about to copy; what is left to do is then another plan.
         with contextlib.suppress(StaleTransactionError, FileNotFoundError):
-            return collector.execute(plan)
+            done = plan if dry_run or plan.empty else collector.execute(plan)
+            collector.survey.put_by()
+            return done
     raise LockedError(f"gave up after another gc overtook this one {_MAX_RESTARTS} times; let it finish")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
 
 from deltackpt.chunkstore.record import RecordHead
 from deltackpt.history.manifest import Manifests
@@ -12,7 +15,14 @@ from deltackpt.ids import ChunkId, CommitId
 from deltackpt.maintenance.survey import Place, Survey, SurveyError
 
 Deleted = tuple[CommitId, str | None]
+T = TypeVar("T", bound=msgspec.Struct)
 
+
+class _ManifestLostError(Exception):
+    """What a commit holds cannot be told, so neither can what is garbage."""
+
+
+_NONE_DELETED: Mapping[CommitId, set[str | None]] = {}
 _NOTHING: Mapping[ChunkId, RecordHead] = {}
 
 
@@ -29,22 +39,34 @@ class Marks:
     passed_over: set[Deleted] = field(default_factory=set)
     # Apart from the chunks: a tensor may hold the very bytes of an object, and says nothing of what that refers to.
     _walked: set[ChunkId] = field(default_factory=set)
+    _lost: frozenset[ChunkId] = frozenset()
 
-    def extend(self, survey: Survey) -> None:
-        """Mark from every ref of ``survey``. SurveyError when a reachable commit is missing.
+    def extend(self, survey: Survey, besides: Mapping[CommitId, set[str | None]] = _NONE_DELETED) -> None:
+        """Mark from every ref of ``survey``. SurveyError when a reachable commit is missing, or a manifest of one lost.
 
+        ``besides`` are parts, or with None whole commits, that count as deleted, too.
         What fails half way is taken up again by the next call: a commit counts once all it holds is marked.
         """
+        self._lost = frozenset(survey.lost)
         for commit, found in _reachable(survey):
             if commit not in self.commits:
-                self._mark_contents(commit, found, survey.deleted.get(commit, set()))
+                deleted = survey.deleted.get(commit, set()) | besides.get(commit, set())
+                self._mark_contents(commit, found, deleted)
                 self.commits.add(commit)
-        self._mark_undeleted(survey)
+        self._mark_undeleted(survey, besides)
 
-    def _mark_undeleted(self, survey: Survey) -> None:
-        back = {piece for piece in self.passed_over if piece[1] not in survey.deleted.get(piece[0], set())}
+    def clear(self) -> None:
+        """Start anew: a mark stays when what it was made for has been deleted, and then taken by another gc."""
+        for marked in (self.commits, self.chunks, self.passed_over, self._walked):
+            marked.clear()
+
+    def _mark_undeleted(self, survey: Survey, besides: Mapping[CommitId, set[str | None]]) -> None:
+        def deleted(commit: CommitId) -> set[str | None]:
+            return survey.deleted.get(commit, set()) | besides.get(commit, set())
+
+        back = {(commit, part) for commit, part in self.passed_over if part not in deleted(commit)}
         for commit in {commit for commit, _ in back}:
-            self._mark_contents(commit, survey.commits[commit], survey.deleted.get(commit, set()))
+            self._mark_contents(commit, survey.commits[commit], deleted(commit))
         self.passed_over -= back
 
     def _mark_contents(self, identity: CommitId, commit: CommitObject, deleted: set[str | None]) -> None:
@@ -57,12 +79,18 @@ class Marks:
             if part.name in deleted:
                 self.passed_over.add((identity, part.name))
             else:
-                self._mark_part(ChunkId(part.id))
+                try:
+                    self._mark_part(ChunkId(part.id))
+                except _ManifestLostError:
+                    raise SurveyError(
+                        f"commit {identity.short}: the list of what its part {part.name!r} holds is lost; nothing was"
+                        f" deleted, run `deltackpt repair --from` a copy, or `deltackpt delete {identity.short}`"
+                    ) from None
 
     def _mark_part(self, identity: ChunkId) -> None:
         if identity in self._walked:
             return
-        part = decode(self.manifests.object(identity), Part)
+        part = self._object(identity, Part)
         for group in map(ChunkId, part.groups):
             self._mark_group(group)
         self.chunks.update((*part.skeletons, identity))
@@ -72,10 +100,15 @@ class Marks:
     def _mark_group(self, identity: ChunkId) -> None:
         if identity in self._walked:
             return
-        group = decode(self.manifests.object(identity), Group)
+        group = self._object(identity, Group)
         self.chunks.update(split_chunks(group.chunks))
         self.chunks.update((identity, ChunkId(group.layout)))
         self._walked.add(identity)
+
+    def _object(self, identity: ChunkId, kind: type[T]) -> T:
+        if identity in self._lost:
+            raise _ManifestLostError
+        return decode(self.manifests.object(identity), kind)
 
 
 def _reachable(survey: Survey) -> Iterator[tuple[CommitId, CommitObject]]:
@@ -101,6 +134,7 @@ def live_records(
 ) -> dict[int, Place]:
     """The records that decoding ``chunks`` takes, bases of whole records included, by the identity of their entry.
 
+    What is declared lost is passed over; what stands on it lives on, as it may be readable again.
     ``instead`` are heads of records that will take over; they have no place yet.
     """
     live: dict[int, Place] = {}
@@ -115,6 +149,8 @@ def live_records(
             pending.extend(instead[chunk].bases)
             continue
         place = survey.in_use.get(chunk)
+        if place is None and chunk in survey.lost:
+            continue
         if place is None:
             raise SurveyError(
                 f"chunk {chunk.short} is reachable but in no pack; nothing was deleted, run `deltackpt verify`"

@@ -115,7 +115,9 @@ def _plan(
     deleted = {commit for commit, part in pieces if part is None}
     by_id = {commit.id: commit for commit in commits}
     occupied = occupied_bytes(repository.chunks)
-    freed = Collector(repository, what_if=pieces).plan().freed_bytes
+    collector = Collector(repository, what_if=pieces)
+    freed = collector.plan().freed_bytes
+    collector.survey.put_by()
     return PrunePlan(
         keep=keep,
         kept=tuple(Kept(c, tuple(retention.reasons[c.id])) for c in commits if c.id not in deleted),

@@ -13,6 +13,7 @@ from deltackpt.chunkstore.encoder import Candidate, encode_record
 from deltackpt.chunkstore.pack_writer import Payload
 from deltackpt.chunkstore.reader import ChunkReader
 from deltackpt.chunkstore.record import MAX_RANK, Member, RecordHead
+from deltackpt.errors import NotFoundError
 from deltackpt.ids import ChunkId
 from deltackpt.maintenance.survey import Place, Survey
 from deltackpt.tensor.dtype import Element
@@ -61,16 +62,22 @@ class Reencoder:
     reader: ChunkReader
     chunks: Collection[ChunkId]
     _heads: dict[ChunkId, RecordHead] = field(default_factory=dict)
-    _kept: int = 0
+    _kept: dict[ChunkId, int] = field(default_factory=dict)
+    _kept_bytes: int = 0
 
     def members(self, place: Place) -> tuple[Member, ...]:
         """Those members of a record that commits need from it."""
         members = place.entry.head.members
-        return tuple(m for m in members if m.id in self.chunks and self.survey.in_use[m.id].entry is place.entry)
+        there = ((member, self.survey.in_use.get(member.id)) for member in members if member.id in self.chunks)
+        return tuple(member for member, found in there if found is not None and found.entry is place.entry)
 
     def head(self, chunk: ChunkId) -> RecordHead:
-        """Of the record that will hold the chunk."""
-        return self._heads.get(chunk) or self.survey.in_use[chunk].entry.head
+        """Of the record that will hold the chunk; NotFoundError when it is lost."""
+        if chunk in self._heads:
+            return self._heads[chunk]
+        if chunk not in self.survey.in_use:
+            raise NotFoundError(f"chunk {chunk.short} is lost; run `deltackpt repair`")
+        return self.survey.in_use[chunk].entry.head
 
     def footing(self, chunks: Sequence[ChunkId | None], members: Sequence[Member]) -> Footing | None:
         """What a record of ``members`` may stand on, or None where a chunk is missing or is not of its length."""
@@ -91,28 +98,36 @@ class Reencoder:
         one of the footings, cannot be read.
         """
         usable = tuple({footing.chunks: footing for footing in footings if footing is not None}.values())
-        head, payload = self._encode(place, usable, budget)
+        head, payload = self._encode(place, self.members(place), usable, budget)
         self._heads.update((member.id, head) for member in head.members)
-        keeps = self._kept + head.payload_length <= KEPT_BYTES
-        self._kept += head.payload_length if keeps else 0
+        keeps = self._kept_bytes + head.payload_length <= KEPT_BYTES
+        if keeps:
+            self._kept[head.members[0].id] = head.payload_length
+            self._kept_bytes += head.payload_length
         return Reencoded(place, head, usable, budget, payload if keeps else None)
 
     def take_back(self, planned: Iterable[Reencoded]) -> None:
         """Leave these as they are, which nothing else was planned to stand on."""
         for record in planned:
-            self._kept -= record.head.payload_length if record.payload is not None else 0
+            self._release(record)
             for member in record.head.members:
                 self._heads.pop(member.id, None)
 
     def payload(self, record: Reencoded) -> Payload:
         """The payload of a planned record, to be asked for once: it counts as kept until then."""
         if record.payload is not None:
-            self._kept -= record.head.payload_length
+            self._release(record)
             return record.payload
-        return self._encode(record.place, record.footings, record.budget)[1]
+        return self._encode(record.place, record.head.members, record.footings, record.budget)[1]
 
-    def _encode(self, place: Place, footings: Iterable[Footing], budget: float) -> tuple[RecordHead, Payload]:
-        old, members = place.entry.head, self.members(place)
+    def _release(self, record: Reencoded) -> None:
+        """The payload is somebody else's, or nobody's; told twice, it counts once."""
+        self._kept_bytes -= self._kept.pop(record.head.members[0].id, 0)
+
+    def _encode(
+        self, place: Place, members: tuple[Member, ...], footings: Iterable[Footing], budget: float
+    ) -> tuple[RecordHead, Payload]:
+        old = place.entry.head
         plain = self._plain([member.id for member in members])
         candidates = [Candidate(f.chunks, self._plain(f.chunks), f.cost, f.rank) for f in footings]
         return encode_record(old.kind, Element(old.element), members, plain, candidates, budget)

@@ -6,7 +6,8 @@ bytes. It can be brought forward by the records that others publish while a gc w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
@@ -31,15 +32,29 @@ class Place:
     entry: PackEntry
 
 
+# About 1 kB of memory each.
+_PUT_BY_CHUNKS = 50_000
+_put_by: weakref.WeakKeyDictionary[ChunkStore, Survey] = weakref.WeakKeyDictionary()
+
+
+def take_survey(store: ChunkStore) -> Survey:
+    """The survey that was put by, while the log goes on from it; else a new one. It is the caller's alone."""
+    found = _put_by.pop(store, None)
+    if found is None or not store.is_tail(found.position, found._tail):
+        return Survey(store)
+    return found
+
+
 @dataclass(slots=True)
 class Survey:
     """The store as of ``position`` in the log.
 
     ``packs`` are those of the store with their sizes and entries, inline bytes of log records included, which count as
     packs; ``published`` every pack that ever was part of it;
-    ``finished`` those whose files may be unlinked: gone, or orphans that no writer may publish any more. ``deleted``
-    are the parts of commits that were deleted, None standing for all of a commit; ``purged`` those whose contents a
-    gc has taken.
+    ``finished`` those whose files may be unlinked: gone, or orphans that no writer may publish any more;
+    ``quarantined`` those that are gone and whose files are kept. ``lost`` chunks are declared lost and were not brought
+    since. ``deleted`` are the parts of commits that were deleted, None standing for all of a commit; ``purged`` those
+    whose contents a gc has taken.
     """
 
     store: ChunkStore
@@ -53,8 +68,13 @@ class Survey:
     purged: set[tuple[CommitId, str | None]] = field(default_factory=set)
     published: set[PackId] = field(default_factory=set)
     finished: set[PackId] = field(default_factory=set)
+    quarantined: set[PackId] = field(default_factory=set)
+    lost: set[ChunkId] = field(default_factory=set)
     opened: int = 0
+    # How many records took chunks away: what was marked before the last of them may have gone with it.
+    losses: int = 0
     inline_bytes: dict[EpochId, int] = field(default_factory=dict)
+    _tail: bytes = b""
 
     def __post_init__(self) -> None:
         self.position = self.store.log.start
@@ -69,9 +89,15 @@ class Survey:
         """How many records the epoch holds in which the next record stands."""
         return self.position.number - self.opened
 
+    def put_by(self) -> None:
+        """Keep it, unless it is large: the next gc of the same store object looks at what is new since then alone."""
+        if self.position.number and len(self.in_use) <= _PUT_BY_CHUNKS:
+            _put_by[self.store] = self
+
     def advance(self) -> None:
         """Take in every record since the last look. SurveyError when a pack or a record is missing or damaged."""
         self.store.log.check(self.position)
+        self.inline_bytes = {epoch: n for epoch, n in self.inline_bytes.items() if self._stands(epoch)}
         while True:
             records = list(self.store.log.after(self.position))
             try:
@@ -90,11 +116,15 @@ class Survey:
             self._pass(published)
 
     def _pass(self, published: Published) -> None:
-        self.position = published.position
+        self.position, self._tail = published.position, published.record.write_id
         if published.record.sealed:
             self.opened = published.number
-        if self.store.disk.exists(self.store.layout.epoch(published.epoch)):
+        if self._stands(published.epoch):
             self.inline_bytes[published.epoch] = self.inline_bytes.get(published.epoch, 0) + len(published.inline)
+
+    def _stands(self, epoch: EpochId) -> bool:
+        """Whether the epoch has not been archived yet."""
+        return self.store.disk.exists(self.store.layout.epoch(epoch))
 
     def _add_packs(self, published: Published, leaving: set[PackId]) -> None:
         record = published.record
@@ -129,6 +159,7 @@ class Survey:
         for chunk, place in members:
             if chunk not in unused and (takes_over or chunk not in self.in_use):
                 self.in_use[chunk] = place
+                self.lost.discard(chunk)
 
     def _apply(self, published: Published) -> None:
         record = published.record
@@ -149,9 +180,13 @@ class Survey:
         for piece in record.undeleted:
             self.deleted.get(CommitId(piece.commit), set()).discard(piece.part)
         self.purged |= {(CommitId(piece.commit), piece.part) for piece in record.purged}
-        self._forget(record.gone, record.forgotten)
+        self._forget(record.gone, (*record.forgotten, *record.lost))
+        self.quarantined |= {PackId(pack) for pack in record.quarantined}
+        self.finished -= self.quarantined
+        self.lost |= {ChunkId(chunk) for chunk in record.lost}
 
-    def _forget(self, gone: Iterable[bytes], forgotten: Iterable[bytes]) -> None:
+    def _forget(self, gone: Collection[bytes], forgotten: Collection[bytes]) -> None:
+        self.losses += bool(gone or forgotten)
         for pack in map(PackId, gone):
             self.finished.add(pack)
             _, entries = self.packs.pop(pack, (0, []))

@@ -26,6 +26,7 @@ from deltackpt.skeleton.nodes import (
 )
 from deltackpt.skeleton.placement import Allocator, Block, Memory
 from deltackpt.skeleton.registry import RegistrationError, class_named
+from deltackpt.skeleton.subclasses import put_together
 from deltackpt.skeleton.tags import FACTORIES, Tag
 
 
@@ -90,7 +91,7 @@ class Builder:
 
     def _fields(self, node: Fields) -> Any:
         entry = class_named(node.name, node.tag)
-        if tuple(node.fields) != entry.fields:
+        if node.tag is not Tag.TENSOR_SUBCLASS and tuple(node.fields) != entry.fields:
             raise RegistrationError(
                 f"{node.name} was stored with fields {node.fields}, the registered class has {list(entry.fields)}; "
                 "load it with the class as it was"
@@ -98,6 +99,8 @@ class Builder:
         values = []
         for item in node.items:
             values.append(self.build(item))
+        if node.tag is Tag.TENSOR_SUBCLASS:
+            return put_together(entry.cls, node.name, node.fields, values)
         return _named_tuple(entry.cls, values) if node.tag is Tag.NAMED_TUPLE else _dataclass(entry.cls, node, values)
 
     def _member(self, node: Member) -> Any:

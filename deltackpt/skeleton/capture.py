@@ -16,6 +16,7 @@ from deltackpt.skeleton.plain_writers import CONTAINERS, PLAIN_WRITERS, register
 from deltackpt.skeleton.refusal import StateLimitError
 from deltackpt.skeleton.registry import registered_classes
 from deltackpt.skeleton.sharing import Sharing
+from deltackpt.skeleton.subclasses import subclass_writer
 from deltackpt.skeleton.tags import MAX_SKELETON, TWIN_SHIFT, VERSION, Tag
 from deltackpt.skeleton.view import View
 from deltackpt.skeleton.walk import Census, Walk, Writer
@@ -79,7 +80,9 @@ def capture(state: object) -> Captured:
 def known_kinds() -> dict[type, Writer]:
     """How every exact type that can be stored in this process is written."""
     kinds: dict[type, Writer] = {**PLAIN_WRITERS, _PartMark: _part_mark}
-    kinds.update((entry.cls, registered_writer(entry)) for entry in registered_classes())
+    for entry in registered_classes():
+        writer = subclass_writer if entry.kind is Tag.TENSOR_SUBCLASS else registered_writer
+        kinds[entry.cls] = writer(entry)
     if sys.modules.get("numpy") is not None:
         from deltackpt.skeleton.numpy_arrays import NUMPY_WRITERS
 

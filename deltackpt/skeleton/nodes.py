@@ -57,7 +57,7 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An instance of a registered named tuple or dataclass."""
+    """An instance of a registered named tuple, dataclass or tensor subclass."""
 
     tag: Tag
     name: str

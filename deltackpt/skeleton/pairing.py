@@ -15,6 +15,8 @@ from deltackpt.skeleton.leaves import Leaf, Tables, TensorLeaf
 from deltackpt.skeleton.names import joined, segment, shown
 from deltackpt.skeleton.nodes import Reference
 from deltackpt.skeleton.registry import registered
+from deltackpt.skeleton.subclasses import inner_tensors
+from deltackpt.skeleton.tags import Tag
 from deltackpt.skeleton.view import View
 
 _SHOWN = 5
@@ -106,9 +108,11 @@ def tensors_within(target: object, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _items(target: object) -> Iterable[tuple[object, object]]:
-    """What a container holds, with its keys; a registered class holds its fields."""
+    """What a container holds, with its keys; a registered class holds its fields, or the tensors within it."""
     if isinstance(target, dict):
         return target.items()
+    if _is_taken_apart(target):
+        return inner_tensors(target).items()
     if (entry := registered(type(target))) is not None:
         return [(name, getattr(target, name)) for name in entry.fields]
     return enumerate(target) if isinstance(target, list | tuple) else ()
@@ -138,7 +142,12 @@ def settle(target: Any) -> None:
 
 def _is_torch(value: object) -> bool:
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+    return torch is not None and isinstance(value, torch.Tensor) and not _is_taken_apart(value)
+
+
+def _is_taken_apart(value: object) -> bool:
+    entry = registered(type(value))
+    return entry is not None and entry.kind is Tag.TENSOR_SUBCLASS
 
 
 def _is_numpy(value: object) -> bool:

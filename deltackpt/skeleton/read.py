@@ -306,6 +306,7 @@ _READERS: dict[int, Callable[[_Reader, Tag, int], Tree]] = {
     Tag.PART: _Reader.part,
     Tag.NAMED_TUPLE: _Reader.fields,
     Tag.DATACLASS: _Reader.fields,
+    Tag.TENSOR_SUBCLASS: _Reader.fields,
     Tag.ENUM: _Reader.member,
     Tag.FLAG: _Reader.member,
     Tag.TENSOR: _Reader.tensor,

@@ -87,6 +87,13 @@ _REASONS: tuple[tuple[Callable[[object], bool], Callable[[object], str]], ...] =
         lambda v: "generators cannot be stored; store list(it) instead",
     ),
     (
+        lambda v: _is_tensor_subclass(v) and hasattr(v, "__tensor_flatten__"),
+        lambda v: (
+            f"tensors of the subclass {_name(v)} are not registered; call deltackpt.register({type(v).__name__}) first,"
+            " or pass a plain torch.Tensor (full_tensor(), to_local() or dequantize())"
+        ),
+    ),
+    (
         _is_tensor_subclass,
         lambda v: (
             f"tensors of the subclass {_name(v)} cannot be stored; pass a plain torch.Tensor "

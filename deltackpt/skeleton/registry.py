@@ -1,4 +1,4 @@
-"""Classes that the program allows in a state: named tuples, enums and dataclasses, by explicit registration.
+"""Classes that the program allows in a state: named tuples, enums, dataclasses and tensor subclasses, by registration.
 
 A skeleton holds the *name* under which a class was registered, never an import path to follow: what was not
 registered in this process cannot be made, whatever a file says.
@@ -24,7 +24,7 @@ class RegistrationError(InvalidInputError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Registered:
-    """``kind`` says how instances are written; ``fields`` are empty for enums."""
+    """``kind`` says how instances are written; ``fields`` are empty for enums, and for tensor subclasses."""
 
     cls: type
     name: str
@@ -40,7 +40,8 @@ def register(cls: AnyClass, name: str | None = None) -> AnyClass:
     """Allow instances of ``cls`` in states; returns ``cls``, so that it works as a decorator.
 
     ``name`` is what is stored; by default the module and qualified name. Keep it when the class moves. A dataclass
-    comes back field by field: neither its constructor nor ``__post_init__`` runs.
+    comes back field by field: neither its constructor nor ``__post_init__`` runs. A tensor subclass is taken apart and
+    put together by its own ``__tensor_flatten__`` and ``__tensor_unflatten__``.
     """
     if not isinstance(cls, type):
         raise RegistrationError(f"register takes a class, got {cls!r}; pass type(it)")
@@ -81,8 +82,13 @@ def _is_redefinition(old: type, new: type) -> bool:
 def _describe(cls: type, name: str) -> Registered:
     if issubclass(cls, enum.Enum):
         return Registered(cls, name, Tag.FLAG if issubclass(cls, enum.Flag) else Tag.ENUM, ())
+    if hasattr(cls, "__tensor_flatten__") and hasattr(cls, "__tensor_unflatten__"):
+        return Registered(cls, name, Tag.TENSOR_SUBCLASS, ())
     if dataclasses.is_dataclass(cls) and not issubclass(cls, _CONTAINERS):
         return Registered(cls, name, Tag.DATACLASS, tuple(f.name for f in dataclasses.fields(cls)))
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return Registered(cls, name, Tag.NAMED_TUPLE, tuple(cls._fields))
-    raise RegistrationError(f"{name} is not a namedtuple, an enum or a plain dataclass; store its plain values instead")
+    raise RegistrationError(
+        f"{name} is not a namedtuple, an enum, a plain dataclass or a tensor with __tensor_flatten__;"
+        " store its plain values instead"
+    )

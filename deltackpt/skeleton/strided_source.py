@@ -24,10 +24,10 @@ class Live(Protocol):
 class StridedSource:
     """A source over a live tensor, of which any range or box can be read from any thread."""
 
-    __slots__ = ("_live", "_looked", "_memory", "dtype", "shape")
+    __slots__ = ("_looked", "_memory", "dtype", "live", "shape")
 
     def __init__(self, live: Live, view: View) -> None:
-        self._live = live
+        self.live = live
         self._looked = False
         self._memory: memoryview | None = None
         self.dtype = view.dtype
@@ -36,14 +36,14 @@ class StridedSource:
     def read(self, start: int, stop: int) -> memoryview:
         if not self._looked:
             # Threads that come here at once find the same.
-            self._memory = self._live.own_memory()
+            self._memory = self.live.own_memory()
             self._looked = True
         return self._copied(start, stop) if self._memory is None else self._memory[start:stop]
 
     def box(self, box: Box) -> memoryview:
         """The plain bytes of the elements in ``box``, in C order."""
         plain = memoryview(bytearray(prod(box.shape) * self.dtype.itemsize))
-        self._live.copy(box, plain)
+        self.live.copy(box, plain)
         return plain.toreadonly()
 
     def release(self) -> None:
@@ -57,6 +57,6 @@ class StridedSource:
         at = 0
         for box in in_c_order(self.shape, first, last):
             end = at + prod(box.shape) * size
-            self._live.copy(box, plain[at:end])
+            self.live.copy(box, plain[at:end])
             at = end
         return plain[start - first * size : stop - first * size].toreadonly()

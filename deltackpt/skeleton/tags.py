@@ -51,6 +51,7 @@ class Tag(enum.IntEnum):
     DATACLASS = 31
     ENUM = 32
     FLAG = 33
+    TENSOR_SUBCLASS = 34
 
     TENSOR = 40
     TENSOR_VIEW = 41

@@ -56,13 +56,27 @@ class LiveTensor:
     def copy(self, box: Box, out: memoryview) -> None:
         if not out:
             return
-        piece = self._compact()[box.slices].resolve_conj().resolve_neg()
-        kind = _BITS.get(piece.itemsize, piece.dtype)
-        torch.frombuffer(out, dtype=kind).view(box.shape).copy_(piece.view(kind))
+        piece = _bits_of(self._compact()[box.slices])
+        torch.frombuffer(out, dtype=piece.dtype).view(box.shape).copy_(piece)
+
+    def bits(self) -> torch.Tensor:
+        """Live, on its device: integers that are the plain bytes in C order, for whoever copies them himself."""
+        return _bits_of(self._compact())
 
     def _compact(self) -> torch.Tensor:
         tensor = self.tensor.detach()
         return tensor if tensor.shape == self.shape else tensor[Box.whole(self.shape).slices]
+
+
+def _bits_of(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.resolve_conj().resolve_neg()
+    bits = _BITS.get(tensor.itemsize)
+    return tensor if bits is None else tensor.view(bits)
+
+
+def plain_bytes(tensor: torch.Tensor) -> memoryview:
+    """The C-order bytes of a whole tensor: its own memory, or a copy of it."""
+    return buffer_of(LiveTensor(tensor, tuple(tensor.shape)).bits().cpu().contiguous()).toreadonly()
 
 
 def _open(tensor: torch.Tensor, view: View) -> StridedSource:

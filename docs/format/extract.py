@@ -4,7 +4,8 @@
     python extract.py STORE REF OUT.safetensors  restore a branch, a tag or a commit id (or its beginning)
 
 Needs Python, NumPy and zstandard. It follows the pages beside it (log, pack, recipes, manifest) and nothing else, so
-that nobody's data needs us. It checks lengths, not checksums or hashes: for that there is `deltackpt verify`.
+that nobody's data needs us. It checks lengths, not checksums or hashes: for that there is `deltackpt verify`. Tensors
+that were lost are named and left out.
 """
 
 from __future__ import annotations
@@ -26,10 +27,7 @@ CODES |= {f"{sign}int{bits}": f"{sign.upper() or 'I'}{bits}" for sign in ("", "u
 CODES |= {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0"}
 
 
-# msgpack, as far as a store uses it
-
-
-def unpack(data: bytes):
+def unpack(data: bytes):  # msgpack, as far as a store uses it
     return _unpack(data, 0)[0]
 
 
@@ -62,9 +60,6 @@ def _items(data: bytes, at: int, count: int, pairs: bool):
         item, at = _unpack(data, at)
         items.append(item)
     return dict(zip(items[::2], items[1::2], strict=True)) if pairs else items, at
-
-
-# Recipes
 
 
 def decode(recipe: int, element: int, payload: bytes, length: int, base: bytes) -> bytes:
@@ -130,9 +125,6 @@ def grouped(payload: bytes, below: np.ndarray, element: int, word: np.dtype):
     return residuals, at
 
 
-# The store
-
-
 class Store:
     """The log, replayed; ``places`` says where each chunk's record lies and which member of it the chunk is."""
 
@@ -154,7 +146,7 @@ class Store:
             if file.exists():  # else a later record says that it is gone
                 self.add(file, 32, size, takes_over, unused)
         self.add(path, inline_at, inline_at + inline, takes_over, unused)
-        for chunk in record.get("forgotten", ()):
+        for chunk in (*record.get("forgotten", ()), *record.get("lost", ())):
             self.places.pop(chunk, None)
         moves = record.get("refs", ())
         for name, _, new in moves:
@@ -193,6 +185,9 @@ class Store:
         start = sum(length for _, length in members[:before])
         return self.last[1][start : start + members[before][1]]
 
+    def has(self, chunk: bytes) -> bool:
+        return chunk in self.places and all(map(self.has, self.places[chunk][6]))
+
     def tensors(self, commit: list):
         """Name, type, shape and a function that yields the bytes, for every tensor of a commit."""
         for _, part, *_ in commit[7]:
@@ -209,8 +204,12 @@ class Store:
 
 
 def extract(store: Store, commit: list, target: Path) -> None:
-    header, offset, tensors = {}, 0, list(store.tensors(commit))
-    for name, dtype, shape, nbytes, _, _ in tensors:
+    header, offset, tensors = {}, 0, []
+    for name, dtype, shape, nbytes, plain, chunks in store.tensors(commit):
+        if not all(map(store.has, chunks)):
+            print(f"lost: {name}", file=sys.stderr)
+            continue
+        tensors.append((plain, chunks))
         # What safetensors has no word for is kept as bytes.
         form = (CODES[dtype], shape) if dtype in CODES else ("U8", [*shape, ITEMSIZE.get(dtype, 1)])
         header[name] = {"dtype": form[0], "shape": form[1], "data_offsets": [offset, offset + nbytes]}
@@ -218,7 +217,7 @@ def extract(store: Store, commit: list, target: Path) -> None:
     text = json.dumps(header).encode()
     with target.open("xb") as out:
         out.write(struct.pack("<Q", len(text)) + text)
-        for *_, plain, chunks in tensors:
+        for plain, chunks in tensors:
             for piece in plain or map(store.chunk, chunks):
                 out.write(piece)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disks import tables_of
+from disks import rows_of, tables_of
 
 from deltackpt import Options, Store
 from deltackpt.chunkstore import environment
@@ -248,3 +248,25 @@ def test_a_reader_within_a_reader_does_not_wait_for_the_writer_behind_it(store: 
         assert not written.wait(0.05)
     writer.join(10)
     assert written.is_set()
+
+
+def test_a_gc_gives_back_what_the_index_grew_by(store: Store) -> None:
+    for branch in range(3):
+        state = {f"t{i}": np.full(300, i + 1000 * branch, np.int64) for i in range(3_000)}
+        store.commit(state, branch=f"b{branch}", parent=None)
+    store.commit({"w": np.arange(9)}, step=10)
+    with Store(store.path) as reading:
+        assert reading.load("main")["w"].tolist() == list(range(9))
+        for branch in range(3):
+            store.delete_branch(f"b{branch}")
+        file = data_file(store)
+        before = file.stat().st_size
+        rows = rows_of(store)[b"commits"]
+        store.gc()
+        assert file.stat().st_size < before / 4
+        assert reading.load("main")["w"].tolist() == list(range(9)), "who had the old file open follows"
+        assert rows_of(store)[b"commits"].items() <= rows.items()
+        reading.commit({"w": np.arange(10)})
+    kept = rows_of(store)
+    store._repository.chunks.rebuild()
+    assert rows_of(store) == kept

@@ -278,6 +278,28 @@ def test_help_explains_refs_and_commands(cli: Cli) -> None:
     assert cli("--version").out.startswith("deltackpt ")
 
 
+def test_annotate_adds_metrics_and_undo_takes_them_back(cli: Cli, history: Store) -> None:
+    said = cli("--store", history.path, "annotate", "step:20", "--metric", "accuracy=0.5", "--metric", "bleu=7")
+    assert said.lines == [f"commit {history.resolve('step:20').description}: loss 0.05  accuracy 0.5  bleu 7"]
+    assert history.resolve("max:accuracy").step == 20
+    assert cli("--store", history.path, "undo").code == 0
+    assert "accuracy" not in history.resolve("step:20").metrics
+    assert cli("--store", history.path, "annotate", "step:20", "--metric", "accuracy").code == 2
+
+
+def test_log_sorts_and_filters(cli: Cli, history: Store) -> None:
+    def steps(*arguments: str) -> list[int]:
+        return [commit["step"] for commit in cli("--store", history.path, "log", *arguments, "--json").document]
+
+    assert steps("--sort", "loss") == [30, 20, 10]
+    assert steps("--sort=-step") == [30, 25, 20, 10]
+    assert steps("--where", "loss > 0.04 and step < 20") == [10]
+    assert steps("--sort=-loss", "--where", "step > 10", "-n", "1") == [20]
+    assert "step 10" in cli("--store", history.path, "log", "--sort", "loss").lines[-1]
+    assert cli("--store", history.path, "log", "--sort", "other").lines == ["no commit has that metric"]
+    assert cli("--store", history.path, "log", "--where", "loss <").code == 2
+
+
 def test_log_of_no_commits_at_all_and_of_none_asked_for(cli: Cli, history: Store) -> None:
     assert cli("log", "-n", "0").lines == []
     assert len(cli("log", "-n", "2").lines) >= 2
@@ -297,3 +319,16 @@ def test_checkout_keeps_stored_names_when_told(cli: Cli, history: Store, tmp_pat
         target = tmp_path / f"{names}.safetensors"
         assert cli("checkout", "main", "--part", "model", "--names", names, "-o", target).code == 0
         assert list(load_file(target)) == expected
+
+
+def test_average_makes_a_commit_or_a_file(cli: Cli, history: Store, tmp_path: Path) -> None:
+    said = cli("average", "step:10", "step:20", "--weight", "1", "--weight", "3", "-o", "averaged", "-m", "soup")
+    assert (said.code, said.lines[0].split()[0], said.lines[0].rpartition(": ")[2]) == (0, "[averaged", "soup")
+    assert history.resolve("averaged").step == 20
+    target = tmp_path / "mean.safetensors"
+    assert (
+        cli("average", "main~2..main", "--ema", "0.5", "-o", target, "--json").document["bytes"]
+        == target.stat().st_size
+    )
+    assert cli("average", "main", "-o", target).code == 2
+    assert cli("average", "main", "-o", target, "--force", "--step", "3").code == 2

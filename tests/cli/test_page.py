@@ -49,6 +49,7 @@ def test_every_command_stands_in_the_table() -> None:
         ["verify"],
         ["verify", "--sample", "5%"],
         ["verify", "--requires", "model"],
+        ["repair"],
         ["doctor"],
     ],
 )

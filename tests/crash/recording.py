@@ -44,6 +44,14 @@ class Synced:
 
 
 @dataclass(frozen=True, slots=True)
+class Rotted:
+    """A file that was durable holds other bytes now."""
+
+    file: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """A name in a folder now stands for a file, for the folder of that path, or for nothing."""
 
@@ -66,7 +74,7 @@ class Acknowledged:
     state: object
 
 
-Step = Written | Synced | Named | FolderSynced | Acknowledged
+Step = Written | Synced | Rotted | Named | FolderSynced | Acknowledged
 
 
 class RecordingDisk(Disk):
@@ -83,6 +91,15 @@ class RecordingDisk(Disk):
 
     def acknowledge(self, state: object) -> None:
         self.steps.append(Acknowledged(state))
+
+    def rot(self, path: str, at: int) -> None:
+        """Flip every bit of the byte at ``at`` of a file."""
+        with open(path, "r+b") as file:
+            data = bytearray(file.read())
+            data[at] ^= 0xFF
+            file.seek(0)
+            file.write(data)
+        self.steps.append(Rotted(self._names[path], bytes(data)))
 
     def create(self, path: str) -> int:
         fd = super().create(path)
@@ -162,6 +179,8 @@ class Volume:
                 self._settle(None)
             case FolderSynced(folder):
                 self._settle(folder)
+            case Rotted(file, data):
+                self.files[file] = data
             case Named():
                 self.pending.append(step)
 

@@ -43,6 +43,23 @@ def test_the_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert executed(ROOT / "docs" / "reference.md", capsys) >= 8
 
 
+def test_the_page_on_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert executed(ROOT / "docs" / "training.md", capsys) >= 8
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("library", ["transformers", "accelerate", "lightning", "fsspec"])
+def test_the_page_of_a_framework(
+    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip(library)
+    monkeypatch.chdir(tmp_path)
+    assert executed(ROOT / "docs" / "integrations" / f"{library}.md", capsys) >= 1
+
+
 def test_the_readme_example(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

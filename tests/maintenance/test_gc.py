@@ -13,7 +13,7 @@ from disks import InterruptedDisk, opened, packs, tables_of, truth
 from deltackpt import Store
 from deltackpt.chunkstore.pack import HEADER_SIZE, TRAILER_SIZE
 from deltackpt.chunkstore.reader import ChunkNotFoundError
-from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.chunkstore.transaction import StaleTransactionError, Transaction
 from deltackpt.errors import NotFoundError
 from deltackpt.fs.disk import Disk
 from deltackpt.history.deletion import delete
@@ -421,3 +421,21 @@ def test_packs_with_little_garbage_are_rewritten_when_asked(store: Store) -> Non
     assert not store.gc(dry_run=True).copied
     assert store.gc(min_dead=0.02).copied
     assert store.verify(data=True).ok
+
+
+def test_what_another_gc_took_meanwhile_is_no_damage(store: Store) -> None:
+    shared = noise(1, 100_000)
+    for number, branch in enumerate(("main", "side", "dead")):
+        store.commit({"shared": shared, "own": noise(10 + number, 100_000)}, branch=branch, parent=None)
+    store.delete_branch("dead")
+    collector = Collector(store._repository)
+    plan = collector.plan()
+    with Store(store.path) as other:
+        other.delete_branch("side")
+        other.gc()
+    with pytest.raises(StaleTransactionError, match="nothing of the plan is left to be done"):
+        collector.execute(plan)
+    assert store.gc().empty
+    with Store(store.path) as other:
+        assert np.array_equal(other.load("main")["shared"], shared)
+        assert other.verify(data=True).problems == []

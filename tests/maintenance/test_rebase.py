@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from disks import packs, rows_of
 
-from deltackpt import Store
+from deltackpt import Options, Store
 from deltackpt.chunkstore.location import Location
-from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.history.deletion import delete
 from deltackpt.ids import ChunkId
+from deltackpt.maintenance import reencode
 from deltackpt.maintenance.gc import Collector
+from deltackpt.maintenance.reencode import Reencoder
 
 SIZE = 60_000
 
@@ -168,3 +170,81 @@ def test_a_base_that_cannot_be_read_is_left_alone(store: Store) -> None:
     with Store(store.path) as other:
         assert not other.gc().rebased
         assert location(other, states[0]) is not None
+
+
+def test_a_footing_that_rose_before_the_deed_is_not_stood_on(store: Store) -> None:
+    """As when a repack comes while gc is still encoding: before gc's transaction, which watches from then on."""
+    states = committed(store, walk(4))
+    drop(store, 0)
+    store.gc()
+    assert [location(store, state).rank for state in states[1:]] == [0, 2, 3]
+    below = states[1] + (np.arange(SIZE) % 97 == 0).astype(np.uint8)
+    with Store(store.path, options=Options(chain_budget=0.5)) as thrifty:
+        thrifty.commit({"w": below}, branch="side", parent=None)
+    drop(store, 2)
+    collector = Collector(store._repository)
+    plan = collector.plan()
+    assert [record.head.bases for record in plan.rebased] == [(ChunkId.of(states[1].tobytes()),)]
+    with Store(store.path) as other:
+        raised(other, states[1], below)
+    assert location(store, states[1]).rank == 1
+    with pytest.raises(StaleTransactionError):
+        collector.execute(plan)
+    store.gc()
+    with Store(store.path) as other:
+        assert_whole(other, {1: states[1], 3: states[3]})
+
+
+def test_a_bundle_whose_payload_was_not_kept_is_encoded_again_as_planned(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though one of its old record's chunks, garbage when it was planned, is needed again by now."""
+    monkeypatch.setattr(reencode, "KEPT_BYTES", 0)
+    walks = [walk(2, 3_000, seed) for seed in range(30)]
+    first, second = ({f"t{i}": states[step] for i, states in enumerate(walks)} for step in (0, 1))
+    store.commit(first, branch="dead")
+    store.commit(second, branch="dead")
+    live = {name: value for name, value in second.items() if name != "t0"}
+    store.commit(live, parent=None)
+    store.commit({"junk": walk(1, seed=99)[0]}, branch="junk", parent=None)
+    for branch in ("dead", "junk"):
+        store.delete_branch(branch)
+    collector = Collector(store._repository)
+    plan = collector.plan()
+    assert [len(record.head.members) for record in plan.rebased] == [29]
+    with Store(store.path) as other:
+        other.commit({"t0": second["t0"]}, branch="again", parent=None)
+    collector.look()
+    collector.execute(plan)
+    with Store(store.path) as other:
+        assert all(np.array_equal(other.load("main")[name], value) for name, value in live.items())
+        assert np.array_equal(other.load("again")["t0"], second["t0"])
+        assert other.verify(data=True).problems == []
+
+
+def test_payloads_that_are_written_or_taken_back_are_not_counted(store: Store) -> None:
+    states = committed(store, walk(3))
+    collector = Collector(store._repository)
+    collector.look()
+    reencoder = Reencoder(collector.survey, store._repository.reader, collector.marks.chunks)
+    planned = [reencoder.plan(collector.survey.in_use[ChunkId.of(s.tobytes())], [], 100.0) for s in states]
+    assert reencoder._kept_bytes == sum(record.head.payload_length for record in planned)
+    for record in planned[:2]:
+        reencoder.payload(record)
+    reencoder.take_back(planned)
+    assert reencoder._kept_bytes == 0
+
+
+def raised(store: Store, array: np.ndarray, base: np.ndarray) -> None:
+    """Encode ``array`` anew, as a delta on ``base``."""
+    collector = Collector(store._repository)
+    collector.look()
+    place = collector.survey.in_use[ChunkId.of(array.tobytes())]
+    reencoder = Reencoder(collector.survey, store._repository.reader, collector.marks.chunks)
+    footing = reencoder.footing([ChunkId.of(base.tobytes())], place.entry.head.members)
+    record = reencoder.plan(place, [footing], 100.0)
+    assert record.head.rank == 1
+    with Transaction(store._repository.chunks, store._repository.reader, inline_limit=0) as transaction:
+        transaction.put(record.head, reencoder.payload(record))
+        transaction.supersede(ChunkId.of(array.tobytes()))
+        transaction.publish(lambda view: Decision("raise"))

@@ -61,6 +61,7 @@ def test_the_numbers_are_a_vow() -> None:
         "DATACLASS": 31,
         "ENUM": 32,
         "FLAG": 33,
+        "TENSOR_SUBCLASS": 34,
         "TENSOR": 40,
         "TENSOR_VIEW": 41,
         "SPARSE_TENSOR": 42,

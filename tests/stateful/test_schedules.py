@@ -15,7 +15,7 @@ from schedules import Actor, run
 from deltackpt import Commit, Options, Store
 from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
-from deltackpt.commit.commit import BranchMovedError
+from deltackpt.commit.start import BranchMovedError
 from deltackpt.errors import DeltackptError, LockedError, NotFoundError
 from deltackpt.history.deletion import delete
 from deltackpt.maintenance import archive, gc

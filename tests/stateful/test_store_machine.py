@@ -6,19 +6,22 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import damage
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from deltackpt import Commit, Options, Store
+from deltackpt import Commit, Keep, Options, Store
 from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
-from deltackpt.commit.commit import BranchMovedError
+from deltackpt.commit.start import BranchMovedError
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.maintenance import archive, gc
+from deltackpt.maintenance.repack import reversal
 
 ONE_THREAD = Options(threads=1, cache_bytes=1 << 20)
 BRANCHES = ["main", "dev", "exp"]
@@ -30,24 +33,58 @@ def base(seed: int, size: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
 
 
+def near(seed: int, size: int, change: int, drift: int) -> np.ndarray:
+    """Close to other arrays of the seed: apart in a few places, and by what nearly halves the worth of a delta."""
+    return base(seed, size) + (np.arange(size) % 50 < change).astype(np.uint8) + drift * (base(seed + 9, size) % 8)
+
+
 # Few seeds and sizes, so that chunks come back, as themselves, as bases and as garbage.
 arrays = st.builds(
-    lambda seed, size, change: base(seed, size) + (np.arange(size) % 50 < change).astype(np.uint8),
+    near,
     st.integers(0, 3),
     st.sampled_from([0, 8, 300, 5_000, 40_000, 120_000]),
     st.integers(0, 2),
+    st.integers(0, 3),
 )
 states = st.dictionaries(st.sampled_from(["a", "b", "c"]), arrays, min_size=1)
 
 
 @dataclass
 class Model:
-    """What the store should hold: commits with their states and parents, and where refs point."""
+    """What the store should hold: commits with their states and parents in the order in which they were made.
+
+    And where refs point, which commits are deleted, and which of these a gc has purged.
+    """
 
     states: dict[str, State] = field(default_factory=dict)
     parents: dict[str, str | None] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    purged: set[str] = field(default_factory=set)
+
+    def named(self) -> set[str]:
+        return {*self.branches.values(), *self.tags.values()}
+
+    def visible(self) -> set[str]:
+        return self.reachable() - self.deleted
+
+    def line(self, commit: str | None) -> list[str]:
+        """The commit and those behind it, newest first, without those deleted."""
+        found = []
+        while commit is not None:
+            found.append(commit)
+            commit = self.parents[commit]
+        return [commit for commit in found if commit not in self.deleted]
+
+    def lines(self) -> list[list[str]]:
+        """One for each branch, and one for each tag that no branch reaches."""
+        lines = [self.line(head) for head in self.branches.values()]
+        order = list(self.states)
+        for tagged in sorted(self.tags.values(), key=order.index, reverse=True):
+            if not any(tagged in line for line in lines):
+                lines.append(self.line(tagged))
+        return lines
 
     def reachable(self) -> set[str]:
         found: set[str] = set()
@@ -62,6 +99,8 @@ class Model:
 class StoreMachine(RuleBasedStateMachine):
     commits = Bundle("commits")
     steps = 0
+    repacked = 0
+    mended = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +137,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(target=commits, state=states, branch=st.sampled_from(BRANCHES), parent=commits)
     def rewind(self, state: State, branch: str, parent: str) -> str:
-        if parent not in self.model.reachable():
+        if parent not in self.model.visible():
             return parent
         return self._made(self.store.commit(state, branch=branch, parent=parent), state, branch)
 
@@ -127,7 +166,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(TAGS), commit=commits, force=st.booleans())
     def tag(self, name: str, commit: str, force: bool) -> None:
-        if commit not in self.model.reachable():
+        if commit not in self.model.visible():
             return
         if name in self.model.tags and not force:
             with pytest.raises(InvalidInputError):
@@ -138,7 +177,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(BRANCHES), commit=commits)
     def move_branch(self, name: str, commit: str) -> None:
-        if commit in self.model.reachable():
+        if commit in self.model.visible():
             self.other.branch(name, commit, force=True)
             self.model.branches[name] = commit
 
@@ -160,10 +199,49 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(second=st.booleans())
     def gc(self, second: bool) -> None:
         (self.other if second else self.store).gc()
-        kept = self.model.reachable()
-        for commit in set(self.model.states) - kept:
+        self._collected()
+
+    def _collected(self) -> None:
+        self.model.purged |= self.model.deleted
+        for commit in set(self.model.states) - self.model.visible():
             with pytest.raises(NotFoundError):
                 self.store.load(commit)
+
+    @rule(commit=commits, second=st.booleans())
+    def delete(self, commit: str, second: bool) -> None:
+        if commit not in self.model.visible():
+            return
+        store = self.other if second else self.store
+        if commit in self.model.named():
+            with pytest.raises(InvalidInputError):
+                store.delete(commit)
+        else:
+            store.delete(commit)
+            self.model.deleted.add(commit)
+            with pytest.raises(NotFoundError):
+                self.store.load(commit)
+
+    @rule(commit=commits)
+    def undelete(self, commit: str) -> None:
+        if commit in self.model.deleted - self.model.purged and commit in self.model.reachable():
+            self.store.undelete(commit)
+            self.model.deleted.remove(commit)
+        else:
+            with pytest.raises(NotFoundError):
+                self.store.undelete(commit)
+
+    @rule(last=st.integers(1, 4))
+    def prune(self, last: int) -> None:
+        lines = self.model.lines()
+        kept = {commit for line in lines for commit in line[:last]} | self.model.named()
+        going = {commit for line in lines for commit in line} - kept
+        assert {commit.id.hex() for commit in self.other.prune(Keep(last=last)).deleted} == going
+        self.model.deleted |= going
+
+    @rule(recompress=st.booleans(), second=st.booleans())
+    def repack(self, recompress: bool, second: bool) -> None:
+        StoreMachine.repacked += (self.other if second else self.store).repack(recompress=recompress).records
+        self._collected()
 
     @rule()
     def reopen(self) -> None:
@@ -174,9 +252,22 @@ class StoreMachine(RuleBasedStateMachine):
     def lose_the_index(self) -> None:
         shutil.rmtree(os.path.join(self.store.path, "index"))
 
+    @rule(which=st.integers(0, 1000), kind=st.sampled_from(["log/*/*.rec", "segments/*.seg", "packs/*/*.pack"]))
+    def damage_and_repair(self, which: int, kind: str) -> None:
+        """The time of a record, or the end of a pack: nothing of it is needed that is not known elsewhere."""
+        list(self.store.log())
+        found = sorted(Path(self.store.path).glob(kind))
+        if found:
+            path = found[which % len(found)]
+            at = -4 if kind.endswith("pack") else path.read_bytes().index(b"time_ns") + 12
+            damage(path, at)
+            assert Store.repair(self.store.path, execute=True).ok
+            assert Store.repair(self.store.path).empty
+            StoreMachine.mended += 1
+
     @rule(commit=commits)
     def load(self, commit: str) -> None:
-        if commit in self.model.reachable():
+        if commit in self.model.visible():
             loaded = self.other.load(commit)
             state = self.model.states[commit]
             assert loaded.keys() == state.keys()
@@ -186,7 +277,7 @@ class StoreMachine(RuleBasedStateMachine):
     def checkout(self, commit: str) -> None:
         from safetensors.numpy import load_file
 
-        if commit in self.model.reachable():
+        if commit in self.model.visible():
             target = os.path.join(self.folder, "out.safetensors")
             self.store.checkout(commit, target, force=True)
             state = self.model.states[commit]
@@ -207,11 +298,15 @@ class StoreMachine(RuleBasedStateMachine):
 
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packs begin at 8 KB and close at 100 KB, so that small states take the way of large ones; epochs are short."""
+    """Packs begin at 8 KB and close at 100 KB, so that small states take the way of large ones.
+
+    Epochs are short, and every chain is dear enough to be repacked.
+    """
     monkeypatch.setattr(gc, "EPOCH_RECORDS", 6)
     monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 9)
     monkeypatch.setattr(Transaction.__init__, "__defaults__", (8_000,))
     monkeypatch.setattr(PackWriter.__init__, "__defaults__", (100_000,))
+    monkeypatch.setattr(reversal, "FAVOURED_BUDGET", 0.0)
 
 
 def run(examples: int, steps: int) -> None:
@@ -227,6 +322,8 @@ def run(examples: int, steps: int) -> None:
 
 def test_a_store_is_a_dict() -> None:
     run(examples=60, steps=30)
+    assert StoreMachine.repacked > 40
+    assert StoreMachine.mended > 40
 
 
 @pytest.mark.campaign

@@ -159,7 +159,9 @@ def test_a_lost_log_record_is_named(store: Store) -> None:
     shutil.rmtree(store.index_path)
     with pytest.raises(CorruptError) as caught:
         Store(store.path)
-    assert str(caught.value) == (f"{named}; commits before it are intact, restore this file from a copy of the store")
+    assert str(caught.value) == (
+        f"{named}; commits before it are intact, run `deltackpt repair`, or restore this file from a copy of the store"
+    )
 
 
 def test_a_damaged_log_record_is_named(store: Store) -> None:

@@ -95,4 +95,6 @@ def test_nothing_is_ever_pickled(module: str) -> None:
 def test_torch_is_never_asked_to_load_or_save() -> None:
     source = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py") if "demo" not in path.parts)
     assert "torch.load(" not in source
-    assert "torch.save(" not in source
+    # What a Trainer resumes from has its optimizer in a file of that form.
+    hf_trainer = (PACKAGE / "integrations" / "hf_trainer.py").read_text()
+    assert source.count("torch.save(") == hf_trainer.count("torch.save(") == 1

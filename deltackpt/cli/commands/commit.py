@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from deltackpt.cli.address import REF, Address, open_store
+from deltackpt.cli.metrics import metrics_of
 from deltackpt.cli.names import BRANCH
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import added, commit_document, illness, step
@@ -62,7 +63,7 @@ def command(
     Checking the commit out gives the same again, byte for byte. Tensors are found in files of safetensors, PyTorch,
     NumPy, GGUF, ONNX, TensorFlow and zarr, alone and in folders; everything else is kept as it is.
     """
-    described |= {"metrics": dict(map(_metric, metrics)), "tags": tags}
+    described |= {"metrics": metrics_of(metrics), "tags": tags}
     described |= {"config": config and _json_file(config), "meta": meta and _json_file(meta)}
     size = os.path.getsize(path) if os.path.isfile(path) else None
     with open_store(settings, parent, base) as store, Bar(settings, "committing", size) as bar:
@@ -75,14 +76,6 @@ def _lines(commit: Commit) -> Iterator[str]:
     yield f"[{shown(commit.branch)} {commit.id.short}] {step(commit)}, {size(commit.logical_bytes)}, {added(commit)}"
     if not commit.healthy:
         yield illness(commit)
-
-
-def _metric(text: str) -> tuple[str, float]:
-    name, equals, value = text.partition("=")
-    try:
-        return name, float(value if equals else "none given")
-    except ValueError:
-        raise InvalidInputError(f"--metric {text!r} is not NAME=NUMBER, such as val_loss=2.34") from None
 
 
 def _json_file(path: str) -> Any:

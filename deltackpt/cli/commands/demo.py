@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deltackpt.cli.render.commits import Names
-from deltackpt.cli.render.demo import closing, opening, proof_line, saved_line
+from deltackpt.cli.render.demo import closing, opening, proof_line, resumed_line, saved_line
 from deltackpt.cli.render.log import log_lines
 from deltackpt.cli.render.stats import stats_lines
 from deltackpt.cli.settings import Settings, shared_options
@@ -21,7 +21,7 @@ from deltackpt.store import Store
 
 if TYPE_CHECKING:
     from deltackpt.demo.proof import Proof
-    from deltackpt.demo.training import Recipe, Saved
+    from deltackpt.demo.training import Recipe, Saved, Trained
 
 FOLDER = "deltackpt-demo"
 
@@ -36,7 +36,7 @@ class ProofFailedError(DeltackptError):
 @shared_options
 @click.pass_obj
 def command(settings: Settings, steps: int, every: int) -> None:
-    """Train a small transformer on the CPU for a minute, committing as it goes; prove that three steps come back.
+    """Train a small transformer on the CPU for a minute, saving as it goes; prove that steps come back and go on.
 
     Makes a new store in --store (else ./deltackpt-demo, with a number when that exists). Needs PyTorch, no network.
     """
@@ -53,26 +53,27 @@ def command(settings: Settings, steps: int, every: int) -> None:
 
 def _tell(store: Store, folder: str, recipe: Recipe) -> None:
     _say(opening(folder, recipe))
-    saved = _train(store, recipe)
+    trained = _train(folder, recipe)
     _say(["", "The log:", *log_lines(list(store.log()), Names(store))])
     _say(["", "What was saved:", *stats_lines(store.stats())])
     _say(["", "Three steps, loaded and checked out again:"])
-    proofs = _prove(store, saved)
-    _say(["", *closing(folder, proofs[len(proofs) // 2].commit.step)])
+    proofs = _prove(store, trained.saved)
+    middle = proofs[len(proofs) // 2].commit.step or 0
+    _say(["", "One step, resumed in a training that knew nothing of it:"])
+    same = _resume(folder, recipe, trained, trained.saved[-2 if len(trained.saved) > 1 else -1].step)
+    _say(["", *closing(folder, middle)])
     if failed := [proof for proof in proofs if not proof.holds]:
         listed = ", ".join(str(proof.commit.step) for proof in failed)
         raise ProofFailedError(f"step {listed} did not come back as it was; run `deltackpt verify --data`")
+    if not same:
+        raise ProofFailedError("the resumed training went another way; run `deltackpt verify --data`")
 
 
-def _train(store: Store, recipe: Recipe) -> list[Saved]:
+def _train(folder: str, recipe: Recipe) -> Trained:
     from deltackpt.demo.training import train
 
     began = time.monotonic()
-    saved = []
-    for one in train(store, recipe):
-        click.echo(saved_line(one, time.monotonic() - began))
-        saved.append(one)
-    return saved
+    return train(folder, recipe, lambda step, numbers: click.echo(saved_line(step, numbers, time.monotonic() - began)))
 
 
 def _prove(store: Store, saved: Sequence[Saved]) -> list[Proof]:
@@ -84,6 +85,15 @@ def _prove(store: Store, saved: Sequence[Saved]) -> list[Proof]:
             proofs.append(prove(store, one, folder))
             click.echo(proof_line(proofs[-1]))
     return proofs
+
+
+def _resume(folder: str, recipe: Recipe, trained: Trained, step: int) -> bool:
+    from deltackpt.demo.training import trained_again
+
+    before = trained.losses[step:]
+    differing = sum(a != b for a, b in zip(before, trained_again(folder, recipe, step), strict=True))
+    click.echo(resumed_line(step, len(before), differing))
+    return not differing
 
 
 def _say(lines: Iterable[str]) -> None:

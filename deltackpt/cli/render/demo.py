@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from deltackpt.cli.render.commits import added, brief_metrics
 from deltackpt.cli.text import shown, size
 
 if TYPE_CHECKING:
     from deltackpt.demo.proof import Proof
-    from deltackpt.demo.training import Recipe, Saved
+    from deltackpt.demo.training import Recipe
 
 
 def opening(folder: str, recipe: Recipe) -> Iterator[str]:
     yield f"Training a transformer of {recipe.shape.layers} layers on the standard library's sources, on the CPU:"
-    yield f"{recipe.steps} steps, the whole training state committed every {recipe.every} to {shown(folder)}"
+    yield f"{recipe.steps} steps, the whole training state saved every {recipe.every} to {shown(folder)}"
     yield ""
 
 
-def saved_line(saved: Saved, seconds: float) -> str:
-    commit = saved.commit
-    stored = f"{size(commit.logical_bytes)} committed, {added(commit)} stored"
-    return f"step {commit.step:>5}  {brief_metrics(commit)}  {stored}  ({seconds:.1f} s)"
+def saved_line(step: int, numbers: Mapping[str, float], seconds: float) -> str:
+    stored = f"{size(numbers['plain_bytes'])} saved, {size(numbers['stored_bytes'])} stored"
+    return f"step {step:>5}  {stored}; the training waited {numbers['stall_ms']:.0f} ms  ({seconds:.1f} s)"
 
 
 def proof_line(proof: Proof) -> str:
@@ -30,6 +28,12 @@ def proof_line(proof: Proof) -> str:
     if proof.holds:
         return f"step {proof.commit.step:>5}  bit-identical to what was in memory: {found}"
     return f"step {proof.commit.step:>5}  DIFFERS: {', '.join(map(shown, proof.differing[:5]))}"
+
+
+def resumed_line(step: int, losses: int, differing: int) -> str:
+    if not differing:
+        return f"step {step:>5}  resumed: the {losses} losses from there on are the same, bit for bit"
+    return f"step {step:>5}  resumed: {differing} of the {losses} losses from there on DIFFER"
 
 
 def closing(folder: str, step: int | None) -> Iterator[str]:

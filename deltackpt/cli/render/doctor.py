@@ -46,6 +46,9 @@ def _store(store: StoreFigures) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "writers", f"{store.writers} at work"
+    if store.quarantined:
+        kept = f"{counted(len(store.quarantined), 'damaged file')} of {size(store.quarantine_bytes)}"
+        yield "quarantine", f"{kept}: {', '.join(map(shown, store.quarantined))}"
 
 
 def _disk(disk: DiskFigures) -> Iterator[tuple[str, str]]:

@@ -19,9 +19,22 @@ def log_lines(commits: Sequence[Commit], names: Names) -> Iterator[str]:
         yield "no commits yet; make one with `deltackpt commit`"
         return
     known = {commit.id: commit for commit in commits}
-    widths = (max(len(step(commit)) for commit in commits), max(len(added(commit)) for commit in commits))
+    widths = _widths(commits)
     for graph, shows in draw((commit.id, commit.parents) for commit in commits):
         yield graph if shows is None else f"{graph} {_line(known[shows], names, widths)}"
+
+
+def ranked_lines(commits: Sequence[Commit], names: Names) -> Iterator[str]:
+    """``commits`` in an order that is not that of history, so without its graph."""
+    if not commits:
+        yield "no commit has that metric"
+        return
+    widths = _widths(commits)
+    yield from (_line(commit, names, widths) for commit in commits)
+
+
+def _widths(commits: Sequence[Commit]) -> tuple[int, int]:
+    return max(len(step(commit)) for commit in commits), max(len(added(commit)) for commit in commits)
 
 
 def _line(commit: Commit, names: Names, widths: tuple[int, int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -17,7 +17,9 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class StoreFigures:
-    """The facts of a store, and the bytes and files in its folder. ``writers`` are packs that grow just now."""
+    """The facts of a store, and the bytes and files in its folder. ``writers`` are packs that grow just now.
+
+    ``quarantined`` are the names of damaged files that a repair has put aside."""
 
     format: int
     store_id: str
@@ -31,6 +33,8 @@ class StoreFigures:
     index_bytes: int
     tmp_bytes: int
     writers: int
+    quarantined: Sequence[str]
+    quarantine_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

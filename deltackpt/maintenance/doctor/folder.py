@@ -38,6 +38,7 @@ class Folder:
     growing: Sequence[File]
     abandoned: Sequence[File]
     index: Sequence[File]
+    quarantine: Sequence[File]
 
     def figures(self, facts: StoreFacts) -> StoreFigures:
         return StoreFigures(
@@ -53,6 +54,8 @@ class Folder:
             index_bytes=_size(self.index),
             tmp_bytes=_size(self.growing) + _size(self.abandoned),
             writers=len(self.growing),
+            quarantined=[file.name for file in self.quarantine],
+            quarantine_bytes=_size(self.quarantine),
         )
 
 
@@ -70,6 +73,7 @@ def look_at_folder(disk: Disk, layout: Layout, index_folder: str) -> Folder:
         segments=_files(disk, layout.segments),
         growing=growing,
         abandoned=[file for file in unfinished if file not in growing],
+        quarantine=_files(disk, layout.quarantine),
         index=[*_files(disk, index_folder), *_files(disk, os.path.join(index_folder, "lmdb"))],
     )
 

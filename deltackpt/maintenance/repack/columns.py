@@ -21,9 +21,13 @@ _Key = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Records, oldest first. ``tied`` counts those that stand on records of other columns, as casts do."""
+    """Records, oldest first, of ``width`` chunks each that commits need.
+
+    ``tied`` counts those that stand on records of other columns, as casts do.
+    """
 
     records: tuple[Place, ...]
+    width: int
     tied: int
 
 
@@ -102,7 +106,5 @@ def _joined(survey: Survey, records: dict[_Key, dict[int, Place]]) -> list[Block
     together: dict[_Key, list[_Key]] = {}
     for key in records:
         together.setdefault(root(key), []).append(key)
-    return [
-        Block(tuple(Column(tuple(records[key].values()), tied[key]) for key in sorted(keys, key=tied.__getitem__)))
-        for keys in together.values()
-    ]
+    columns = {key: Column(tuple(column.values()), len(key), tied[key]) for key, column in records.items()}
+    return [Block(tuple(columns[key] for key in sorted(keys, key=tied.__getitem__))) for keys in together.values()]

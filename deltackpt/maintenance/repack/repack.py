@@ -140,7 +140,7 @@ class _Repacking:
 
     def _publish(self, step: list[Reencoded]) -> bool:
         """Whether the step was published; it is left undone where somebody else changed what it is about."""
-        with Transaction(self.repository.chunks, self.repository.reader, inline_limit=0) as transaction:
+        with Transaction(self.repository.chunks, self.repository.reader, inline_limit=0, planned=True) as transaction:
             try:
                 for record in step:
                     transaction.put(record.head, self._reencoder.payload(record))

@@ -45,7 +45,12 @@ class Reversal:
                 self._above.setdefault(base, []).append(place)
 
     def planned(self, block: Block) -> list[Reencoded]:
-        """The records of the block, encoded anew; none when it is to stay as it is, or one of it cannot be read."""
+        """The records of the block, encoded anew.
+
+        None when it is to stay as it is, when one of it cannot be read, or when others have changed it.
+        """
+        if not all(len(self.reencoder.members(place)) == col.width for col in block.columns for place in col.records):
+            return []
         dear = any(self._is_dear(place) for place in block.records())
         if not dear and not self.recompress:
             return []

@@ -6,7 +6,7 @@ between it is what the index still knows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
@@ -35,18 +35,19 @@ class Replay(Survey):
 class Contents:
     """``packs`` with their entries, without what stands inline in the log; ``in_use`` says where each chunk is.
 
+    ``lost`` chunks are declared lost and were not brought since.
     ``replay`` is None when the log is damaged.
     """
 
     packs: Mapping[PackId, list[PackEntry]]
     in_use: Mapping[ChunkId, Place]
+    lost: Set[ChunkId]
     frames: Frames
     replay: Replay | None
 
 
-def read_contents(store: ChunkStore, findings: list[Finding]) -> Contents:
+def read_contents(store: ChunkStore, frames: Frames, findings: list[Finding]) -> Contents:
     """Replay the log and read the frame of every pack; what is wrong with either goes to ``findings``."""
-    frames = Frames(store)
     replay = Replay(store, frames=frames)
     try:
         replay.advance()
@@ -58,7 +59,7 @@ def read_contents(store: ChunkStore, findings: list[Finding]) -> Contents:
             frames.compare(pack, row.size, row.records)
     findings += [finding for pack, finding in frames.findings.items() if pack in replay.packs]
     packs = {pack: entries for pack, (_, entries) in replay.packs.items() if inline_record(pack) is None}
-    return Contents(packs, replay.in_use, frames, replay)
+    return Contents(packs, replay.in_use, replay.lost, frames, replay)
 
 
 def _damaged_records(store: ChunkStore) -> list[Finding]:
@@ -89,7 +90,7 @@ def _from_index(store: ChunkStore, frames: Frames, findings: list[Finding]) -> C
             places |= {(location.pack, e.offset): Place(location.pack, e) for e in _inline(store, location.pack)}
         if (place := places.get((location.pack, location.offset))) is not None:
             in_use[chunk] = place
-    return Contents(packs, in_use, frames, None)
+    return Contents(packs, in_use, store.look(lambda view: view.lost()), frames, None)
 
 
 def _inline(store: ChunkStore, pack: PackId) -> Sequence[PackEntry]:

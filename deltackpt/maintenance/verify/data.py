@@ -211,7 +211,7 @@ class _Checker:
         return [chunk for chunk, at in known if at is not None and at.entry is place.entry]
 
     def _blame(self, place: Place, error: DeltackptError) -> None:
-        self.findings.append(Finding.of(error, self._in_use(place)))
+        self.findings.append(Finding.of(error, self._in_use(place), place.pack))
 
     def _leave(self, place: Place, reason: str) -> None:
         for chunk in self._in_use(place):

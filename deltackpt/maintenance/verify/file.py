@@ -71,14 +71,19 @@ def check_file(
     NoOriginError when neither is given. ``progress`` hears of bytes as they are compared.
     """
     with open_source(path) as file:
-        spans = {span.name: span for span in read_spans(file) if isinstance(span, TensorSpan)}
+        spans = tensor_spans(file)
         commit = repository.resolve(_origin(file) if ref is None else ref)
-        part, tensors = _closest(repository, commit, spans)
+        part, tensors = closest(repository, commit, spans)
         comparison = _Comparison(repository, file, progress)
         differences = tuple(Difference(name, what) for name, what in comparison.run(spans, tensors) if what)
         identical = _is_identical(repository, file, commit, tensors_equal=not differences)
         file.check_unchanged()
     return FileCheck(path, commit, part, len({*tensors, *spans}) - len(differences), differences, identical)
+
+
+def tensor_spans(file: SourceFile) -> dict[str, TensorSpan]:
+    """The tensors of a file by name."""
+    return {span.name: span for span in read_spans(file) if isinstance(span, TensorSpan)}
 
 
 def _origin(file: SourceFile) -> CommitId:
@@ -91,7 +96,7 @@ def _origin(file: SourceFile) -> CommitId:
         raise NoOriginError(f"{file.name} does not say which commit it came from; name one") from None
 
 
-def _closest(
+def closest(
     repository: Repository, commit: Commit, spans: Mapping[str, TensorSpan]
 ) -> tuple[str | None, dict[str, Exported]]:
     """The part of the commit, or all of it, whose names are most like those in the file."""

@@ -32,7 +32,7 @@ class Frames:
             return
         path = self.store.layout.pack(pack)
         if len(entries) != records or self.store.disk.size(path) != size:
-            self.findings[pack] = Finding(f"pack {pack.short} ({path}) is not the one that was published")
+            self.findings[pack] = Finding(f"pack {pack.short} ({path}) is not the one that was published", pack=pack)
 
     def _entries(self, pack: PackId) -> list[PackEntry]:
         path = self.store.layout.pack(pack)
@@ -40,13 +40,13 @@ class Frames:
             entries = read_entries(self.store.disk, path, pack)
             size = self.store.disk.size(path)
         except FileNotFoundError:
-            self.findings[pack] = Finding(f"pack {pack.short} ({path}) is missing")
+            self.findings[pack] = Finding(f"pack {pack.short} ({path}) is missing", pack=pack)
             return []
         except DeltackptError as error:
-            self.findings[pack] = Finding.of(error)
+            self.findings[pack] = Finding.of(error, pack=pack)
             return []
         if not _fill(entries, size):
-            self.findings[pack] = Finding(f"pack {pack.short} ({path}): its records leave holes or overlap")
+            self.findings[pack] = Finding(f"pack {pack.short} ({path}): its records leave holes or overlap", pack=pack)
         return entries
 
 

@@ -89,6 +89,8 @@ def _differences(view: View, replay: Replay, suspects: Iterable[ChunkId]) -> Ite
         or view.condemned() != replay.condemned
     ):
         yield "packs differ"
+    if view.lost() != replay.lost:
+        yield "lost chunks differ"
     for commit in replay.commits:
         row = view.commit(commit)
         if row is None or CommitId(ChunkId.of(row.data)) != commit:

@@ -7,10 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from deltackpt.errors import DeltackptError
-from deltackpt.ids import ChunkId, CommitId
+from deltackpt.errors import DeltackptError, StorageError, UnsupportedError
+from deltackpt.ids import ChunkId, CommitId, PackId
 
 REPAIR = "run `deltackpt repair`: it fetches what is lost from any copy it is given, and lists what stays lost"
+
+HEAL = (
+    "`deltackpt repair --from` a copy brings them back, or a commit of a state that has them; or delete these commits"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +41,27 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem as it is met. ``chunks`` cannot be had because of it; ``commits`` are lost with it as a whole."""
+    """A problem as it is met. ``chunks`` cannot be had because of it; ``commits`` are lost with it as a whole.
+
+    ``pack`` is the one that is damaged. ``unread`` says that it may be sound: it cannot be read.
+    Losses that are ``declared`` are a problem only for whom they affect.
+    """
 
     what: str
     advice: str = REPAIR
     chunks: frozenset[ChunkId] = frozenset()
     commits: frozenset[CommitId] = frozenset()
+    pack: PackId | None = None
+    declared: bool = False
+    unread: bool = False
 
     @classmethod
-    def of(cls, error: DeltackptError, chunks: Iterable[ChunkId] = ()) -> Self:
+    def of(cls, error: DeltackptError, chunks: Iterable[ChunkId] = (), pack: PackId | None = None) -> Self:
         """An error whose advice was to look here has another one from here on."""
         what, _, advice = str(error).partition("; ")
         here = not advice or "deltackpt verify" in advice
-        return cls(what, REPAIR if here else advice, frozenset(chunks))
+        unread = isinstance(error, StorageError | UnsupportedError)
+        return cls(what, REPAIR if here else advice, frozenset(chunks), pack=pack, unread=unread)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,27 +8,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
+from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.plain_cache import CommitPlains
 from deltackpt.chunkstore.reader import ChunkReader
 from deltackpt.errors import InvalidInputError, StorageError
+from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import Manifests
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, PackId
 from deltackpt.maintenance.verify.contents import Contents, read_contents
-from deltackpt.maintenance.verify.data import check_data
+from deltackpt.maintenance.verify.data import DataCheck, check_data
+from deltackpt.maintenance.verify.frames import Frames
 from deltackpt.maintenance.verify.index import compare_index
 from deltackpt.maintenance.verify.ledger import read_ledger, write_ledger
 from deltackpt.maintenance.verify.losses import left_over, with_deltas
-from deltackpt.maintenance.verify.report import Finding, Problem, Report, Sampled
+from deltackpt.maintenance.verify.report import HEAL, Finding, Problem, Report, Sampled
 from deltackpt.maintenance.verify.usage import Usage
 from deltackpt.maintenance.verify.work import plan_work
 
 Progress = Callable[[int, int], None]
+NOTHING_AT_HAND: Mapping[ChunkId, bytes] = {}
 
 
 def verify(
@@ -42,45 +46,81 @@ def verify(
     if sample is not None and not 0 < sample <= 1:
         raise InvalidInputError(f"a sample is a share of the store, more than 0 and at most 1, not {sample!r}")
     report = Report()
-    findings: list[Finding] = []
-    contents = read_contents(repository.chunks, findings)
-    if contents.replay is not None:
-        findings += compare_index(repository.chunks, contents.replay)
-    findings = with_deltas(contents, _with_lost_rows(repository.chunks, contents, findings))
-    # A reader of its own: what is in memory already says nothing about what is on the disk.
-    with closing(ChunkReader(repository.chunks, CommitPlains(0))) as reader:
+    with closing(Inspection(repository, Frames(repository.chunks))) as inspection:
+        if inspection.contents.replay is not None:
+            inspection.findings += compare_index(repository.chunks, inspection.contents.replay)
         if data or sample is not None:
-            rounds = _Rounds(repository, contents)
-            work = plan_work(contents, None if sample is None else rounds.choose(sample))
-            found = check_data(repository, reader, contents, work, progress)
+            rounds = _Rounds(repository, inspection.contents)
+            found = inspection.read(None if sample is None else rounds.choose(sample), progress)
             report.read_bytes, report.checked_bytes = found.read_bytes, found.checked_bytes
-            findings = with_deltas(contents, [*findings, *found.findings])
-            findings = with_deltas(contents, [*findings, *left_over(findings, found.unread)])
-            told = rounds.remember(findings)
+            told = rounds.remember(with_deltas(inspection.contents, inspection.findings))
             report.sample = None if sample is None else told
-        report.commits, report.problems = _problems(repository, reader, contents, findings)
-    report.packs, report.chunks = len(contents.packs), len(contents.in_use)
+        report.commits, report.problems = inspection.problems()
+        report.packs, report.chunks = len(inspection.contents.packs), len(inspection.contents.in_use)
     return report
 
 
-def _problems(
-    repository: Repository, reader: ChunkReader, contents: Contents, findings: Sequence[Finding]
-) -> tuple[int, list[Problem]]:
-    """How many commits there are, and what the findings mean for them.
+class Inspection:
+    """A look at a store: its ``contents``, and ``findings``, which grow with every step. To be closed."""
 
-    Looks again when chunks are missing while a gc was at work: it may have taken a commit that we were looking at.
-    """
-    store, replay = repository.chunks, contents.replay
-    while True:
-        if replay is not None:
-            replay.advance()
-        before, commits = store.look(lambda view: (view.deletions, list(repository.history(view).everything())))
-        known = [commit for commit in commits if replay is None or commit.id in replay.commits]
-        problems = Usage(contents, Manifests(reader), list(findings)).problems(known)
-        if len(problems) == len(findings) or replay is None:
-            return len(known), problems
-        if store.look_now(lambda view: view.deletions) == before:
-            return len(known), problems
+    def __init__(self, repository: Repository, frames: Frames) -> None:
+        self._repository = repository
+        found: list[Finding] = []
+        self.contents: Contents = read_contents(repository.chunks, frames, found)
+        self.findings = [*_declared(self.contents), *_with_lost_rows(repository.chunks, self.contents, found)]
+        self._reader = self._open_reader(repository.chunks)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _open_reader(self, chunks: ChunkStore) -> ChunkReader:
+        """A reader of its own: what is in memory already says nothing about what is on the disk."""
+        return ChunkReader(chunks, CommitPlains(0))
+
+    def read(self, only: Collection[PackId] | None, progress: Progress | None) -> DataCheck:
+        """Read, decode and hash everything, or what is in some packs."""
+        work = plan_work(self.contents, only)
+        found = check_data(self._repository, self._reader, self.contents, work, progress)
+        self.findings += found.findings
+        self.findings += left_over(with_deltas(self.contents, self.findings), found.unread)
+        return found
+
+    def problems(self, at_hand: Mapping[ChunkId, bytes] = NOTHING_AT_HAND) -> tuple[int, list[Problem]]:
+        """How many commits there are, and what the findings mean for them, were the chunks ``at_hand`` in the store.
+
+        Of these only objects need bytes. Chunks that turn out to be in no pack on the way become findings.
+        """
+        remaining = [replace(finding, chunks=finding.chunks - at_hand.keys()) for finding in self.findings]
+        findings = with_deltas(self.contents, remaining)
+        stored = Manifests(self._reader)
+
+        def objects(identity: bytes) -> bytes:
+            return at_hand.get(ChunkId(identity)) or stored.object(identity)
+
+        store, replay = self._repository.chunks, self.contents.replay
+        while True:
+            if replay is not None:
+                replay.advance()
+            before, commits = store.look(lambda view: (view.deletions, self._commits(view)))
+            known = [commit for commit in commits if replay is None or commit.id in replay.commits]
+            usage = Usage(self.contents, objects, list(findings), at_hand.keys())
+            problems = usage.problems(known)
+            # A gc may have taken a commit that we were looking at: then chunks are missing, and we look again.
+            undisturbed = len(usage.findings) == len(findings) or replay is None
+            if undisturbed or store.look_now(lambda view: view.deletions) == before:
+                self.findings += usage.findings[len(findings) :]
+                return len(known), problems
+
+    def _commits(self, view: View) -> list[Commit]:
+        return list(self._repository.history(view).everything())
+
+
+def _declared(contents: Contents) -> Iterator[Finding]:
+    """What is lost already, first: whatever else is found, these chunks are not lost by it."""
+    if contents.lost:
+        count = "1 chunk was" if len(contents.lost) == 1 else f"{len(contents.lost)} chunks were"
+        what = f"{count} declared lost by `deltackpt repair`"
+        yield Finding(what, HEAL, frozenset(contents.lost), declared=True)
 
 
 def _with_lost_rows(store: ChunkStore, contents: Contents, findings: Iterable[Finding]) -> list[Finding]:

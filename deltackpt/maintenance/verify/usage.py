@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ import msgspec
 
 from deltackpt.errors import DeltackptError
 from deltackpt.history.commits import Commit
-from deltackpt.history.manifest import Manifests, chunk_names
+from deltackpt.history.manifest import chunk_names
 from deltackpt.history.objects import Group, GroupLayout, Part, decode, split_chunks
 from deltackpt.ids import ChunkId
 from deltackpt.maintenance.verify.contents import Contents
@@ -25,12 +25,14 @@ _Losses = dict[int, dict[str, None]]
 class Usage:
     """Walks the manifests of commits. A chunk that has no place at all becomes a finding on the way.
 
-    Parts and groups that commits share are walked once.
+    Parts and groups that commits share are walked once. ``objects`` reads a stored one; chunks ``at_hand`` count as
+    stored.
     """
 
     contents: Contents
-    manifests: Manifests
+    objects: Callable[[bytes], bytes]
     findings: list[Finding]
+    at_hand: Set[ChunkId] = frozenset()
     _owners: dict[ChunkId, int] = field(init=False)
     _affects: list[list[Affected]] = field(init=False)
     _parts: dict[ChunkId, _Losses] = field(default_factory=dict)
@@ -53,12 +55,12 @@ class Usage:
                 if (owner := self._owner(ChunkId(identity))) is not None:
                     self._affects[owner].append(Affected(commit.id, commit.step, None, (name,)))
         told = zip(self.findings, self._affects, strict=True)
-        return [Problem(finding.what, finding.advice, tuple(affects)) for finding, affects in told]
+        return [Problem(f.what, f.advice, tuple(affects)) for f, affects in told if affects or not f.declared]
 
     def _owner(self, chunk: ChunkId) -> int | None:
         """The finding by which a chunk is lost; a chunk without a place makes a new one."""
-        if chunk not in self._owners and chunk not in self.contents.in_use:
-            self._add(Finding(f"chunk {chunk.short} is in no pack"), chunk)
+        if chunk not in self._owners and chunk not in self.contents.in_use and chunk not in self.at_hand:
+            self._add(Finding(f"chunk {chunk.short} is in no pack", chunks=frozenset((chunk,))), chunk)
         return self._owners.get(chunk)
 
     def _add(self, finding: Finding, chunk: ChunkId) -> int:
@@ -109,6 +111,6 @@ class Usage:
         if (owner := self._owner(identity)) is not None:
             return owner
         try:
-            return decode(self.manifests.object(identity), kind)
+            return decode(self.objects(identity), kind)
         except DeltackptError as error:
             return self._add(Finding.of(error), identity)

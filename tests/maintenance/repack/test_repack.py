@@ -14,6 +14,7 @@ from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.errors import CorruptError
 from deltackpt.history.deletion import delete
 from deltackpt.ids import ChunkId
+from deltackpt.maintenance.gc import collect
 from deltackpt.maintenance.repack import repack as repacking
 from deltackpt.maintenance.repack.reversal import FAVOURED_BUDGET
 
@@ -173,6 +174,31 @@ def test_a_commit_beside_it_stands_on_what_it_finds(
     monkeypatch.setattr(repacking, "publish_abreast", overtaken)
     store.repack()
     assert_whole(store, {**steps(run[:6]), "main~1": run[6], "main": run[7]})
+
+
+def test_a_gc_between_two_steps_is_made_way_for(
+    store: Store, run: list[State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(8)
+    others = np.cumsum([rng.normal(size=20_000), *rng.normal(scale=1e-3, size=(STEPS - 1, 20_000))], axis=0)
+    states = [{**state, "v": other.astype(np.float32)} for state, other in zip(run, others, strict=True)]
+    committed(store, states)
+    monkeypatch.setattr(repacking, "STEP_BYTES", 1)
+    publish = repacking.publish_abreast
+    steps_taken: list[int] = []
+
+    def followed(*arguments: Any) -> None:
+        publish(*arguments)
+        steps_taken.append(1)
+        if len(steps_taken) == 1:
+            with Store(store.path) as other:
+                # Moves what shares packs with the records that were taken over.
+                collect(other._repository, min_dead=0.0)
+
+    monkeypatch.setattr(repacking, "publish_abreast", followed)
+    assert store.repack().records > 0
+    with Store(store.path) as other:
+        assert_whole(other, steps(states))
 
 
 def test_what_cannot_be_read_stays_as_it_is(store: Store, run: list[State]) -> None:

@@ -1,0 +1,1 @@
+"""Frameworks that people train with, each module by itself: it imports its framework, and nothing else imports it."""

@@ -1,0 +1,81 @@
+"""When to save: every so many steps, every so much time, at milestones, and when a metric got better."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from deltackpt.errors import InvalidInputError
+from deltackpt.history.selection import Goal
+from deltackpt.maintenance.keep import Keep
+
+Every = int | str | Iterable[int | str] | None
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|sec|m|min|h)")
+_SECONDS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Which completed steps are saved. ``steps`` and ``seconds`` are intervals, None for none."""
+
+    steps: int | None
+    seconds: float | None
+    milestones: Collection[int]
+    goals: tuple[Goal, ...]
+    _best: dict[Goal, float] = field(default_factory=dict)
+    _saved: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(cls, every: Every, keep: Keep | None) -> Schedule:
+        """``every``: steps, a duration such as "10min", or both; and what ``keep`` wants saved by itself."""
+        given = (every,) if isinstance(every, int | str) else tuple(every or ())
+        steps = [_steps(value) for value in given if isinstance(value, int)]
+        seconds = [_seconds(value) for value in given if not isinstance(value, int)]
+        goals = () if keep is None else tuple(Goal(name, way == "min") for way, name, _ in keep.metrics())
+        milestones = () if keep is None else keep.milestones
+        return cls(min(steps, default=None), min(seconds, default=None), frozenset(milestones), goals)
+
+    def reason(self, completed: int, metrics: Mapping[str, float]) -> str | None:
+        """Why the step just completed is to be saved, empty for an interval, or None; asking counts its metrics."""
+        improved = [goal.metric for goal in self.goals if self._improves(goal, metrics)]
+        if improved:
+            return f"best {improved[0]}"
+        if completed in self.milestones:
+            return "milestone"
+        if self.steps is not None and completed % self.steps == 0:
+            return ""
+        if self.seconds is not None and time.monotonic() - self._saved >= self.seconds:
+            return ""
+        return None
+
+    def saved(self) -> None:
+        """A snapshot was taken: the time to the next one begins."""
+        self._saved = time.monotonic()
+
+    def known(self, metrics: Mapping[str, float]) -> None:
+        """Metrics of a commit that exists: what comes must beat them."""
+        for goal in self.goals:
+            self._improves(goal, metrics)
+
+    def _improves(self, goal: Goal, metrics: Mapping[str, float]) -> bool:
+        value = metrics.get(goal.metric)
+        if value is None or not goal.better(value, self._best.get(goal)):
+            return False
+        self._best[goal] = value
+        return True
+
+
+def _steps(value: int) -> int:
+    if isinstance(value, bool) or value < 1:
+        raise InvalidInputError(f"every is a number of steps, at least 1, or a duration such as '10min', not {value!r}")
+    return value
+
+
+def _seconds(text: object) -> float:
+    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise InvalidInputError(f"every is a number of steps or a duration such as '90s', '10min', '2h', not {text!r}")
+    return float(match[1]) * _SECONDS[match[2]]

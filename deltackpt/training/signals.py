@@ -1,0 +1,42 @@
+"""Signals that ask a training to end: noted, passed on, and acted on where the loop is whole.
+
+The first one sets a flag, and what handled it before is called, too. A second Ctrl-C interrupts at once, as ever.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+CAUGHT = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class Signals:
+    """Catches them while it is installed, which only the main thread can do; elsewhere nothing is caught."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def install(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in CAUGHT:
+                self._before[number] = signal.signal(number, self._note)
+
+    def restore(self) -> None:
+        """Whatever handled them before does so again, unless somebody else took a signal over meanwhile."""
+        for number, before in self._before.items():
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, before if before is not None else signal.SIG_DFL)
+        self._before.clear()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        again = self.received is not None
+        self.received = signal.Signals(number)
+        before = self._before.get(self.received)
+        if before is signal.default_int_handler and not again:
+            return
+        if callable(before):
+            before(number, frame)

@@ -1,0 +1,60 @@
+"""A damaged ``store.json`` is written anew from what stands beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from damaged import STEPS, build, check_mended, loads
+
+from deltackpt import InvalidInputError, NotFoundError, Store
+from deltackpt.errors import UnsupportedError
+
+
+@pytest.mark.parametrize("how", ["a digit", "nonsense", "missing"])
+def test_store_json(tmp_path: Path, how: str) -> None:
+    build(tmp_path / "store").close()
+    path = tmp_path / "store" / "store.json"
+    before = json.loads(path.read_text())
+    if how == "a digit":
+        path.write_text(path.read_text().replace(before["check"], before["check"][::-1]))
+    elif how == "nonsense":
+        path.write_bytes(b"\xff" * 90)
+    else:
+        path.unlink()
+    plan = Store.repair(tmp_path / "store")
+    assert "store.json" in plan.mends[0].what
+    assert Store.repair(tmp_path / "store", execute=True).ok
+    after = json.loads(path.read_text())
+    told = ("format", "hash", "chunk_bytes", "epoch", "reserve_bytes")
+    assert {key: after[key] for key in told} == {key: before[key] for key in told}
+    if how == "a digit":
+        assert after["store_id"] == before["store_id"]
+    assert (tmp_path / "store" / "quarantine").exists() == (how != "missing")
+    with Store(tmp_path / "store") as store:
+        for step in STEPS:
+            loads(store, step)
+    check_mended(tmp_path / "store", {})
+
+
+def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
+    build(tmp_path / "store").close()
+    path = tmp_path / "store" / "store.json"
+    path.write_text(path.read_text().replace('"format": 0', '"format": 9'))
+    with pytest.raises(UnsupportedError, match="upgrade"):
+        Store.repair(tmp_path / "store", execute=True)
+
+
+def test_no_store(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="not a store"):
+        Store.repair(tmp_path)
+
+
+def test_no_new_store_hides_one_that_lost_its_facts(tmp_path: Path) -> None:
+    build(tmp_path / "store").close()
+    (tmp_path / "store" / "store.json").unlink()
+    with pytest.raises(InvalidInputError, match=r"has lost its store\.json; run `deltackpt repair`"):
+        Store.init(tmp_path / "store")
+    assert Store.repair(tmp_path / "store", execute=True).ok
+    check_mended(tmp_path / "store", {})

@@ -1,0 +1,193 @@
+"""Damaged log records: what the index and the records around them still know takes their place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from damaged import STEPS, again, build, check_mended, loads, lost, rows, state
+from disks import damage, log_file
+
+from deltackpt import NotFoundError, Store
+from deltackpt.chunkstore.log_record import ENVELOPE_SIZE
+from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.maintenance import gc
+
+
+@pytest.fixture(autouse=True)
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything over 2 KB goes to packs."""
+    monkeypatch.setattr(Transaction.__init__, "__defaults__", (2_000,))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Store]:
+    with build(tmp_path / "store") as store:
+        yield store
+
+
+def small(step: int) -> dict[str, object]:
+    """A state that travels in a log record."""
+    return {"n": step, "b": state(step)["model"]["b1"]}  # type: ignore[index]
+
+
+@pytest.fixture
+def inline(tmp_path: Path) -> Iterator[Store]:
+    """Three commits, all in the log."""
+    with Store.init(tmp_path / "inline") as store:
+        for step in (1, 2, 3):
+            store.commit(small(step), step=step)
+        yield store
+
+
+def without_index(store: Store) -> None:
+    shutil.rmtree(store.index_path)
+
+
+def in_body(path: Path) -> int:
+    """A byte in the time of a record: whatever it is, the rest still makes sense."""
+    return path.read_bytes().index(b"time_ns") + 12
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("how", ["a bit", "all", "missing"])
+def test_the_index_knows_what_a_record_said(run: Store, number: int, how: str) -> None:
+    before = rows(run)
+    path = log_file(run, number)
+    data = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    elif how == "all":
+        path.write_bytes(b"\0" * 300)
+    else:
+        damage(path)
+    plan = Store.repair(run.path)
+    assert not plan.complete
+    assert f"log record {number}" in plan.mends[0].what
+    plan = Store.repair(run.path, execute=True)
+    assert plan.ok
+    with Store(run.path) as store:
+        assert rows(store) == before
+    if how == "a bit":
+        [kept] = Path(run.path, "quarantine").glob(f"{number:016d}-*.rec")
+        damage(kept)
+        assert kept.read_bytes() == data
+    check_mended(run.path, {})
+
+
+def test_inline_bytes_that_are_sound_are_kept(inline: Store) -> None:
+    damage(log_file(inline, 2), in_body(log_file(inline, 2)))
+    assert Store.repair(inline.path, execute=True).ok
+    with again(inline.path) as store:
+        for step in (1, 2, 3):
+            assert store.load(f"step:{step}")["n"] == step
+        assert store.verify(data=True).ok
+
+
+def test_a_record_whose_body_is_legible_needs_no_index(inline: Store) -> None:
+    for number in (2, 3):
+        damage(log_file(inline, number), in_body(log_file(inline, number)))
+    without_index(inline)
+    assert Store.repair(inline.path, execute=True).ok
+    with again(inline.path) as store:
+        assert [commit.step for commit in store.log()] == [3, 2, 1]
+        assert store.load("main")["n"] == 3
+        assert store.verify(data=True).ok
+
+
+def test_without_an_index_a_lost_commit_is_named(run: Store) -> None:
+    lost_commit = run.resolve("step:2")
+    path = log_file(run, 2)
+    path.write_bytes(path.read_bytes()[: ENVELOPE_SIZE + 20])
+    without_index(run)
+    plan = Store.repair(run.path, execute=True)
+    assert [a.commit for problem in plan.losses for a in problem.affects] == [lost_commit.id]
+    with Store(run.path) as store:
+        # Its pack was found, so what later commits share with it is there.
+        assert [commit.step for commit in store.log("main")] == [4, 3]
+        [cut_off] = [name for name in store.branches() if name.startswith("recovered/")]
+        assert [commit.step for commit in store.log(cut_off)] == [1]
+        for step in (3, 4):
+            loads(store, step)
+        assert store.verify(data=True).ok
+        store.commit(state(9), step=9)
+        store.gc()
+        for step in (3, 4):
+            loads(store, step)
+        assert store.load(cut_off)["n"] == 1
+    assert Store.repair(run.path).empty
+
+
+def test_without_an_index_refs_fall_back(run: Store) -> None:
+    run.delete_tag("kept")
+    for number in (4, 5, 6):
+        log_file(run, number).write_bytes(b"")
+    without_index(run)
+    Store.repair(run.path, execute=True)
+    with Store(run.path) as store:
+        assert store.resolve("main").step == 3
+        with pytest.raises(NotFoundError):
+            store.resolve("kept")
+        store.commit(state(4), step=4)
+        for step in STEPS:
+            loads(store, step)
+
+
+def test_a_ref_whose_commit_is_lost_is_taken_back_and_named(run: Store) -> None:
+    run.tag("second", "step:4")
+    path = log_file(run, 4)
+    path.write_bytes(b"")
+    without_index(run)
+    plan = Store.repair(run.path, execute=True)
+    told = [mend.what + ": " + mend.remedy for mend in plan.mends]
+    assert any("'second'" in line and "removed" in line for line in told), told
+    with Store(run.path) as store:
+        assert store.resolve("main").step == 3
+        assert store.tags() == {}
+        store.gc()
+        assert store.verify(data=True).ok
+
+
+def test_the_last_records_are_missing(run: Store) -> None:
+    before = rows(run)
+    for number in (4, 5):
+        log_file(run, number).unlink()
+    assert Store.repair(run.path, execute=True).ok
+    with Store(run.path) as store:
+        assert rows(store) == before
+    check_mended(run.path, {})
+
+
+@pytest.fixture
+def archived(monkeypatch: pytest.MonkeyPatch, run: Store) -> Store:
+    """The log of the run in a segment, and a few records after it."""
+    monkeypatch.setattr(gc, "EPOCH_RECORDS", 4)
+    run.commit(state(7), branch="dev", step=7)
+    run.delete_branch("dev")
+    run.gc()
+    assert len(list(Path(run.path, "segments").glob("*.seg"))) == 1
+    return run
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
+def test_a_damaged_segment(archived: Store, share: float) -> None:
+    before = rows(archived)
+    [path] = Path(archived.path, "segments").glob("*.seg")
+    damage(path, int(path.stat().st_size * share))
+    assert not Store.repair(archived.path).complete
+    assert Store.repair(archived.path, execute=True).ok
+    with Store(archived.path) as store:
+        assert rows(store) == before
+    assert [kept.name for kept in Path(archived.path, "quarantine").iterdir()] == [path.name]
+    check_mended(archived.path, {})
+
+
+def test_a_log_and_a_pack_at_once(run: Store) -> None:
+    damage(log_file(run, 3))
+    path = next(Path(run.path, "packs").glob("*/*.pack"))
+    damage(path, path.stat().st_size - 3)
+    assert Store.repair(run.path, execute=True).ok
+    assert lost(Store.repair(run.path)) == {}
+    check_mended(run.path, {})

@@ -1,0 +1,95 @@
+"""Several ranks save as one, and each goes on where it stood."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deltackpt import Store
+
+torch = pytest.importorskip("torch")
+
+from trainee import told  # noqa: E402 - it needs torch
+
+HERE = Path(__file__).parent
+
+
+def ranks(
+    folder: Path, store: str, steps: int, *options: str, size: int = 2, **variables: str
+) -> list[tuple[int, str]]:
+    """Run a training of ``size`` ranks; exit code and stderr of each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}", **variables}
+    started = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                HERE / "ddp_trainee.py",
+                str(rank),
+                str(size),
+                port,
+                folder / store,
+                folder / f"{store}.txt",
+                str(steps),
+                *options,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for rank in range(size)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    return [(process.returncode, text) for process, text in zip(started, errors, strict=True)]
+
+
+def test_two_ranks_save_once_and_each_goes_on_where_it_stood(tmp_path: Path) -> None:
+    assert [code for code, _ in ranks(tmp_path, "whole", 12)] == [0, 0]
+    assert [code for code, _ in ranks(tmp_path, "parts", 7)] == [0, 0]
+    (first, said), (second, _) = ranks(tmp_path, "parts", 12)
+    assert (first, second) == (0, 0), said
+    for rank in (0, 1):
+        assert told(tmp_path / f"parts.txt-{rank}") == told(tmp_path / f"whole.txt-{rank}")
+    assert told(tmp_path / "whole.txt-0") != told(tmp_path / "whole.txt-1")
+    with Store(tmp_path / "parts") as store, Store(tmp_path / "whole") as whole:
+        assert [commit.step for commit in store.log("main")] == [12, 9, 7, 6, 3]
+        state = store.load("main")
+        assert list(state["rng"]) == list(state["dataloader"]) == ["0", "1"]
+        assert "emb.weight" in state["model"]
+        assert torch.equal(state["model"]["emb.weight"], whole.load("main")["model"]["emb.weight"])
+        assert store.resolve("main").meta["training"]["ranks"] == 2
+
+
+def test_a_signal_to_one_rank_ends_all_after_a_save(tmp_path: Path) -> None:
+    outcomes = ranks(tmp_path, "s", 500, SIGNAL_AT="4")
+    assert [code for code, _ in outcomes] == [143, 143], outcomes
+    with Store(tmp_path / "s") as store:
+        assert (store.resolve("main").step, store.resolve("main").message) == (5, "SIGTERM")
+
+
+def test_another_number_of_ranks_says_what_is_not_as_it_was(tmp_path: Path) -> None:
+    ranks(tmp_path, "s", 4)
+    ((code, said),) = ranks(tmp_path, "s", 6, size=1)
+    assert code == 0, said
+    assert "not as it was before: saved by 2 ranks, resumed by 1" in said
+    assert "the position in the data, stored for 2 ranks; the epoch begins anew" in said
+    outcomes = ranks(tmp_path, "s", 8)
+    assert [code for code, _ in outcomes] == [0, 0]
+    assert "random numbers of rank 1, which was not there" in outcomes[1][1]
+
+
+def test_every_rank_hears_of_a_failure_of_the_first(tmp_path: Path) -> None:
+    ranks(tmp_path, "s", 4)
+    outcomes = ranks(tmp_path, "s", 8, "branch='other', start_from='nowhere'")
+    assert [code for code, _ in outcomes] == [1, 1]
+    assert all("no branch, tag or commit 'nowhere'" in said for _, said in outcomes)
+    outcomes = ranks(tmp_path, "/proc/nowhere", 8)
+    assert [code for code, _ in outcomes] == [1, 1]

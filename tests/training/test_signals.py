@@ -1,0 +1,95 @@
+"""A training that is asked to end saves where it stands, says so by its exit code, and goes on by the same command."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from programs import Program
+
+from deltackpt import Store
+
+pytest.importorskip("torch")
+
+SLOW = "time.sleep(0.02)"
+
+
+def heads(store: Path) -> tuple[int | None, str]:
+    with Store(store) as opened:
+        commit = opened.resolve("main")
+    return commit.step, commit.message
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGINT, -signal.SIGINT)]
+)
+def test_the_loop_ends_after_a_durable_save_and_the_same_command_goes_on(
+    tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    with Program(tmp_path, steps=400, body=SLOW, options="every=1000") as first:
+        first.until("step 6")
+        first.process.send_signal(sent)
+        ended, rest = first.end()
+        assert ended == code, first.errors
+        assert "after" not in rest
+        assert f"{sent.name}: saving step" in first.errors
+    step, message = heads(first.store)
+    assert (step, message) == (int(rest[-1].split()[1]) + 1 if rest else 7, sent.name) or step in (7, 8)
+    with Program(tmp_path, steps=(step or 0) + 2) as second:
+        second.until(f"start {step}")
+        assert second.end()[0] == 0
+
+
+def test_a_handler_from_before_is_called_too(tmp_path: Path) -> None:
+    before = "import signal; signal.signal(signal.SIGTERM, lambda *_: print('mine', flush=True))"
+    with Program(tmp_path, steps=400, body=SLOW, options="every=1000", before=before) as program:
+        program.until("step 3")
+        program.process.terminate()
+        code, rest = program.end()
+    assert code == 143
+    assert "mine" in rest
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
+    body = "[time.sleep(0.05) for _ in range(400 if step == 3 else 1)]"
+    with Program(tmp_path, steps=400, body=body, options="every=1000") as program:
+        program.until("step 2")
+        program.process.send_signal(signal.SIGINT)
+        program.process.send_signal(signal.SIGINT)
+        program.end(timeout=10)
+        assert "KeyboardInterrupt" in program.errors
+
+
+def test_a_long_evaluation_asks_for_itself(tmp_path: Path) -> None:
+    body = "exec('while step == 3 and not ckpt.poll(): time.sleep(0.01)')"
+    with Program(tmp_path, steps=10, body=body, options="every=1000") as program:
+        program.until("step 2")
+        program.process.terminate()
+        assert program.end()[0] == 143
+    assert heads(program.store) == (4, "SIGTERM")
+
+
+def test_preempted_while_a_save_is_under_way(tmp_path: Path) -> None:
+    """SIGTERM, and SIGKILL before the save is done: the save before it stands."""
+    noise = "noise = torch.randn(8_000_000); extra = type('N', (), {'state_dict': lambda s: {'n': noise}, "
+    noise += "'load_state_dict': lambda s, d: None})()"
+    options = "every=1000, nice=19, extra={'ema': run.ema, 'noise': extra}"
+    body = "ckpt.save(wait=True) if step == 2 else noise.add_(1e-3)"
+    with Program(tmp_path, steps=400, body=body, options=options, before=noise) as program:
+        program.until("step 3")
+        program.process.terminate()
+        program.process.kill()
+        program.end()
+    with Store(program.store) as store:
+        assert store.verify(data=True).ok
+        assert store.resolve("main").step is not None
+
+
+def test_signals_go_back_to_whoever_had_them(tmp_path: Path) -> None:
+    from trainee import checkpointer, made
+
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)]
+    with checkpointer(made(), str(tmp_path / "s")):
+        assert signal.getsignal(signal.SIGTERM) != before[0]
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == before

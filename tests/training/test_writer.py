@@ -1,0 +1,361 @@
+"""The process that writes: it comes and goes as it must, and whatever happens to it the training knows."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from programs import Program, children, gone
+
+from deltackpt import Checkpointer, ConflictError, DeltackptError, Keep, StorageError, Store
+
+torch = pytest.importorskip("torch")
+
+from trainee import checkpointer, made  # noqa: E402 - it needs torch
+
+
+class Weights:
+    """Noise that moves a little at each step."""
+
+    def __init__(self, count: int = 500_000) -> None:
+        self.values = torch.randn(count, generator=torch.Generator().manual_seed(1))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"values": self.values}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.values.copy_(state["values"])
+
+
+@pytest.fixture
+def weights() -> Weights:
+    return Weights()
+
+
+def saving(path: Path, weights: Weights, **options: Any) -> Checkpointer:
+    return Checkpointer(path, extra={"weights": weights}, **{"every": 1, "nice": 0, **options})
+
+
+def writer_of(ckpt: Checkpointer) -> int:
+    (pid,) = children(os.getpid())
+    assert ckpt is not None
+    return pid
+
+
+def test_what_is_saved_is_what_stood_there_when_step_returned(weights: Weights, tmp_path: Path) -> None:
+    kept = []
+    for worker in ("process", "thread"):
+        with saving(tmp_path / worker, weights, worker=worker) as ckpt:
+            ckpt.resume()
+            for step in range(5):
+                weights.values.mul_(1.001)
+                ckpt.step(step)
+                kept.append(weights.values.clone())
+                weights.values.add_(100)  # in place, while the writer reads its copy
+                weights.values.sub_(100)
+        with Store(tmp_path / worker) as store:
+            for step, values in enumerate(kept, 1):
+                assert torch.equal(store.load(f"step:{step}")["weights"]["values"], values)
+        kept.clear()
+
+
+def test_a_writer_that_died_is_replaced_and_nothing_is_lost(
+    weights: Weights, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with saving(tmp_path / "s", weights) as ckpt:
+        ckpt.resume()
+        for step in range(6):
+            weights.values.mul_(1.001)
+            ckpt.step(step)
+            if step in (1, 3):
+                os.kill(writer_of(ckpt), signal.SIGKILL)
+    assert "the writer process ended with signal 9; another one takes the snapshot" in caplog.text
+    with Store(tmp_path / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [6, 5, 4, 3, 2, 1]
+        assert torch.equal(store.load("main")["weights"]["values"], weights.values)
+        assert store.verify(data=True).ok
+
+
+def test_a_writer_that_dies_every_time_is_an_error(weights: Weights, tmp_path: Path) -> None:
+    fate = "the writer process ended 3 times over one snapshot, last with signal 9"
+    with saving(tmp_path / "s", weights) as ckpt:
+        ckpt.resume()
+        ckpt.step(0)
+        while not ckpt._saving.failed:
+            for pid in children(os.getpid()):
+                os.kill(pid, signal.SIGKILL)
+            ckpt._saving.collect(0.01)
+        with pytest.raises(DeltackptError, match=fate):
+            ckpt.wait()
+
+
+def test_an_unguarded_script_runs_once_and_needs_no_shared_memory_folder(tmp_path: Path) -> None:
+    before = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+    with Program(tmp_path, steps=10, flags="-X dev -W error") as program:
+        code, rest = program.end()
+        assert (code, rest[-1]) == (0, "after"), program.errors
+        assert "Warning" not in program.errors
+    assert program.trace.read_text() == "run\n"
+    if before:
+        assert set(os.listdir("/dev/shm")) <= before
+
+
+def test_the_writer_ends_with_a_trainer_that_is_killed(tmp_path: Path) -> None:
+    with Program(tmp_path, steps=10_000) as program:
+        program.until("step 12")
+        (writer,) = children(program.process.pid)
+        program.process.kill()
+        program.process.wait()
+        assert gone(writer)
+
+
+def test_a_signal_to_everyone_is_the_trainers_to_decide_about(tmp_path: Path) -> None:
+    with Program(tmp_path, steps=10_000) as program:
+        program.until("step 12")
+        (writer,) = children(program.process.pid)
+        os.kill(writer, signal.SIGTERM)
+        os.kill(writer, signal.SIGINT)
+        program.process.terminate()
+        assert program.end()[0] == 143
+        assert "the writer process ended" not in program.errors
+        assert gone(writer)
+
+
+def test_loader_processes_that_are_forked_later_do_not_disturb(weights: Weights, tmp_path: Path) -> None:
+    data = torch.utils.data.DataLoader(list(range(20)), batch_size=5, num_workers=2)
+    with saving(tmp_path / "s", weights) as ckpt:
+        ckpt.resume()
+        for step, _ in enumerate(data):
+            weights.values.mul_(1.001)
+            ckpt.step(step)
+    with Store(tmp_path / "s") as store:
+        assert store.resolve("main").step == 4
+
+
+def test_two_jobs_on_one_branch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = Weights(), Weights()
+    with saving(tmp_path / "s", first) as one:
+        one.resume()
+        first.values.mul_(1.001)
+        one.step(0)
+        one.wait()
+        with saving(tmp_path / "s", second) as two:
+            assert "another job" in caplog.text
+            assert "seems to write branch 'main'" in caplog.text
+            two.resume()
+            first.values.mul_(1.001)
+            one.step(1)
+            one.wait()
+            two.step(1)
+            with pytest.raises(ConflictError, match=r"or go on with Checkpointer\(..., branch='main-2'\)"):
+                two.wait()
+    with Store(tmp_path / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [2, 1]
+
+
+def test_two_jobs_on_two_branches(tmp_path: Path) -> None:
+    weights = Weights()
+    with saving(tmp_path / "s", weights) as one, saving(tmp_path / "s", weights, branch="b") as two:
+        one.resume()
+        two.resume()
+        for step in range(4):
+            weights.values.mul_(1.001)
+            one.step(step)
+            two.step(step)
+    with Store(tmp_path / "s") as store:
+        assert [[c.step for c in store.log(branch)] for branch in ("main", "b")] == [[4, 3, 2, 1]] * 2
+
+
+def test_a_job_that_ended_is_no_other_job(weights: Weights, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with saving(tmp_path / "s", weights) as ckpt:
+        ckpt.resume()
+        ckpt.step(0)
+    with saving(tmp_path / "s", weights):
+        assert "another job" not in caplog.text
+
+
+# A disk that is full, and one that goes away
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 48 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(folder: Path, leave: int) -> Path:
+    ballast = folder / "ballast"
+    free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free - leave)
+    return ballast
+
+
+def test_a_full_disk_is_an_error_at_the_next_call_and_the_training_may_go_on(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = Weights(3_000_000)
+    with saving(small_disk / "s", weights) as ckpt:
+        ckpt.resume()
+        ckpt.step(0)
+        ckpt.wait()
+        ballast = fill(small_disk, 1 << 20)
+        weights.values.normal_()
+        ckpt.step(1)
+        with pytest.raises(StorageError, match=r"step 2 could not be saved: .*free some room"):
+            ckpt.wait()
+        ballast.unlink()
+        ckpt.step(2)
+    with Store(small_disk / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [3, 1]
+        assert torch.equal(store.load("main")["weights"]["values"], weights.values)
+    fill(small_disk, 17 << 20)
+    with saving(small_disk / "s", weights, on_error="warn", branch="b") as ckpt:
+        ckpt.resume()
+        fill(small_disk / "s", 1 << 20)
+        weights.values.normal_()
+        ckpt.step(0)
+        ckpt.wait()
+    assert "the training goes on" in caplog.text
+
+
+def test_a_full_disk_is_made_room_on_by_the_policy(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "deltackpt")
+    weights = Weights(2_500_000)
+    with saving(small_disk / "s", weights, keep=Keep(last=1)) as ckpt:
+        ckpt.resume()
+        for step in range(8):
+            weights.values.normal_()
+            ckpt.step(step)
+    with Store(small_disk / "s") as store:
+        assert store.resolve("main").step == 8
+        assert store.verify(data=True).ok
+
+
+def test_a_disk_too_full_to_begin_with_is_refused_at_once(small_disk: Path) -> None:
+    weights = Weights(3_000_000)
+    Store.init(small_disk / "s").close()
+    fill(small_disk, 2 << 20)
+    with pytest.raises(StorageError, match=r"has 2 MB left, and a state is 12 MB; free some room first"):
+        saving(small_disk / "s", weights)
+
+
+def test_a_store_that_is_gone_is_an_error(weights: Weights, tmp_path: Path) -> None:
+    with saving(tmp_path / "s", weights) as ckpt:
+        ckpt.resume()
+        ckpt.step(0)
+        ckpt.wait()
+        (tmp_path / "s").rename(tmp_path / "elsewhere")
+        weights.values.mul_(2)
+        ckpt.step(1)
+        with pytest.raises(DeltackptError, match="step 2 could not be saved"):
+            ckpt.wait()
+    with Store(tmp_path / "elsewhere") as store:
+        assert store.resolve("main").step == 1
+
+
+def test_a_store_that_cannot_be_written_is_refused_at_once(weights: Weights, tmp_path: Path) -> None:
+    Store.init(tmp_path / "s").close()
+    frozen = tmp_path / "frozen"
+    frozen.mkdir()
+    if subprocess.run(["mount", "--bind", tmp_path / "s", frozen], capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", frozen], check=True)
+        with pytest.raises(StorageError, match="reading the store still works"):
+            saving(frozen, weights)
+    finally:
+        subprocess.run(["umount", "-l", frozen], check=True)
+
+
+def test_a_cell_that_is_run_again_goes_on(weights: Weights, tmp_path: Path) -> None:
+    def cell() -> None:
+        with saving(tmp_path / "s", weights) as ckpt:
+            start = ckpt.resume()
+            for step in ckpt.steps(start + 5):
+                weights.values.mul_(1.001)
+                if step == start + 3:
+                    ckpt.wait()
+                    raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            cell()
+    with Store(tmp_path / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [6, 5, 4, 3, 2, 1]
+    time.sleep(0.1)
+    assert children(os.getpid()) == []
+
+
+def test_a_script_that_fails_still_has_what_it_saved(weights: Weights, tmp_path: Path) -> None:
+    def script() -> None:
+        with saving(tmp_path / "s", weights) as ckpt:
+            ckpt.resume()
+            ckpt.step(0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        script()
+    with Store(tmp_path / "s") as store:
+        assert store.resolve("main").step == 1
+
+
+def test_everything_together_in_one_training(tmp_path: Path) -> None:
+    run = made()
+    with checkpointer(run, str(tmp_path / "s"), every=2, keep=Keep(last=2)) as ckpt:
+        ckpt.resume()
+        for _ in ckpt.steps(6):
+            run.train_step()
+    with Store(tmp_path / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [6, 4]
+
+
+def test_a_state_beyond_a_small_dev_shm_is_saved(tmp_path: Path) -> None:
+    """Containers come with 64 MB there; this one has four, and a state of sixteen."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch, deltackpt\n"
+        "model = torch.nn.Linear(2000, 2000, bias=False)\n"
+        f"with deltackpt.Checkpointer({str(tmp_path / 's')!r}, model=model, every=1) as ckpt:\n"
+        "    ckpt.resume()\n"
+        "    for step in ckpt.steps(3):\n"
+        "        model.weight.data.mul_(1.001)\n"
+    )
+    inside = f"mount -t tmpfs -o size=4m tmpfs /dev/shm && exec {sys.executable} {script}"
+    probe = subprocess.run(
+        ["unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=4m tmpfs /dev/shm"], capture_output=True, check=False
+    )
+    if probe.returncode:
+        pytest.skip("mounting is not permitted here")
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    ran = subprocess.run(
+        ["unshare", "-m", "sh", "-c", inside],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    with Store(tmp_path / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [3, 2, 1]
+
+
+def test_the_writer_takes_no_more_of_an_interpreter_than_it_needs() -> None:
+    """It would take hundreds of megabytes beside the training's own."""
+    program = "import sys, deltackpt.training.worker; print([n for n in ('torch', 'ml_dtypes') if n in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
