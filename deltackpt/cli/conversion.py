@@ -38,7 +38,7 @@ def conversion_of(
     dtype: Any,
     max_shard_size: str | None,
 ) -> Conversion:
-    """What the options ask for; without ``format`` the name of the ``output`` tells it, or that there are shards."""
+    """What the options ask for; without ``format`` it is told by the name of ``output``, or by a wish for shards."""
     # Imported here because commands that convert nothing do without it.
     from deltackpt.convert.changes import Changes, Renaming
     from deltackpt.convert.convert import Conversion

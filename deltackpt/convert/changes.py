@@ -94,7 +94,7 @@ def _cast(tensor: FlatTensor, dtype: DType) -> memoryview:
         beyond = np.isinf(new) & np.isfinite(old)
     if beyond.any():
         raise InvalidInputError(
-            f"tensor {quoted(tensor.name)} has values that {dtype} cannot hold, such as {old[beyond][0]};"
+            f"tensor {quoted(tensor.name)} has values that {dtype} cannot hold, such as {float(old[beyond][0]):g};"
             " choose bf16 or fp32, or leave it out with --select"
         )
     return memoryview(new.view(np.uint8).data)

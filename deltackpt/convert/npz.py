@@ -12,6 +12,13 @@ from deltackpt.formats.wording import quoted
 from deltackpt.fs.disk import Disk
 from deltackpt.fs.target import TargetFile
 
+# Those of NumPy itself: of others, which ml_dtypes adds, its files tell the size alone.
+_TYPES = frozenset(
+    (
+        *("float64", "float32", "float16", "complex64", "complex128", "bool"),
+        *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
+    )
+)
 _UNKNOWN = "NumPy's files have no {0}; convert it with --dtype fp32, or leave it out with --select"
 
 
@@ -20,19 +27,16 @@ def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
     import numpy as np
 
     state.refuse_values("npz")
-    types = {}
     for tensor in state.tensors:
         if is_unsafe(tensor.name):
             raise InvalidInputError(f"tensor {quoted(tensor.name)} cannot go into a file; rename it: {SAFE_NAME}")
-        try:
-            types[tensor.name] = np.dtype(tensor.dtype.name)
-        except TypeError:
-            raise InvalidInputError(f"tensor {quoted(tensor.name)}: {_UNKNOWN.format(tensor.dtype)}") from None
+        if tensor.dtype.name not in _TYPES:
+            raise InvalidInputError(f"tensor {quoted(tensor.name)}: {_UNKNOWN.format(tensor.dtype)}")
     with TargetFile(disk, path, 0, force=force) as target:
         stream = TargetStream(target)
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for tensor in state.tensors:
-                array = np.frombuffer(tensor.read(), types[tensor.name]).reshape(tensor.shape)
+                array = np.frombuffer(tensor.read(), tensor.dtype.name).reshape(tensor.shape)
                 entry = zipfile.ZipInfo(f"{tensor.name}.npy")
                 with archive.open(entry, "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, array, allow_pickle=False)

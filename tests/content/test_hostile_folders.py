@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,13 @@ def a_socket(path: Path) -> None:
         os.chdir(here)
 
 
+def a_device(path: Path) -> None:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes device nodes")
+
+
 def a_link_out(path: Path) -> None:
     path.symlink_to("/etc/passwd")
 
@@ -41,12 +51,47 @@ def a_link_above(path: Path) -> None:
     path.symlink_to("../../x")
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, a_socket, a_link_out, a_link_above])
+@pytest.mark.parametrize("make", [os.mkfifo, a_socket, a_device, a_link_out, a_link_above])
 def test_what_cannot_be_committed_is_named(store: Store, folder: Path, make: Callable[[Path], Any]) -> None:
     make(folder / "odd")
     with pytest.raises(DeltackptError, match="odd") as caught:
         store.commit(folder)
     assert "\n" not in str(caught.value)
+    assert store.branches() == {}
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/zero"])
+def test_a_device_by_itself_is_no_checkpoint(store: Store, path: str) -> None:
+    with pytest.raises(DeltackptError, match=path):
+        store.commit_path(path)
+    assert store.branches() == {}
+
+
+COMMIT = """
+import sys, deltackpt
+try:
+    deltackpt.Store(sys.argv[1]).commit_path(sys.argv[2])
+except deltackpt.StorageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("unreadable", ["model.safetensors", "below", ""])
+def test_what_cannot_be_read_is_named(store: Store, folder: Path, unreadable: str) -> None:
+    (folder / "below").mkdir()
+    (folder / "below" / "notes.txt").write_text("a")
+    powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    mode = (folder / unreadable).stat().st_mode
+    (folder / unreadable).chmod(0)
+    try:
+        command = [*powerless, sys.executable, "-c", COMMIT, store.path, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        (folder / unreadable).chmod(mode)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+    assert str(folder / unreadable) in done.stdout
+    assert "Permission denied" in done.stdout
     assert store.branches() == {}
 
 
