@@ -1,4 +1,4 @@
-"""PyTorch's file: a dict of tensors, numbers and texts by name, which ``torch.load(weights_only=True)`` loads.
+"""PyTorch's file: a dict of tensors, numbers and texts by name, which ``torch.load`` loads with ``weights_only``.
 
 Tensors are laid out in a file without a name first, and mapped: ``torch.save`` wants all of them at once, and this way
 they are pages that the system can take back.
