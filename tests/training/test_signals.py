@@ -62,9 +62,10 @@ def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
 
 
 def test_a_long_evaluation_asks_for_itself(tmp_path: Path) -> None:
-    body = "exec('while step == 3 and not ckpt.poll(): time.sleep(0.01)')"
+    waiting = 'if step == 3: print("evaluating", flush=True)\nwhile step == 3 and not ckpt.poll(): time.sleep(0.01)'
+    body = f"exec({waiting!r})"
     with Program(tmp_path, steps=10, body=body, options="every=1000") as program:
-        program.until("step 2")
+        program.until("evaluating")
         program.process.terminate()
         assert program.end()[0] == 143
     assert heads(program.store) == (4, "SIGTERM")
