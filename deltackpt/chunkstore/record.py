@@ -81,6 +81,10 @@ class RecordHead:
     def plain_length(self) -> int:
         return sum(member.length for member in self.members)
 
+    def base_of(self, chunk: ChunkId) -> ChunkId | None:
+        """What the member ``chunk`` stands on; None for a keyframe."""
+        return self.bases[[member.id for member in self.members].index(chunk)] if self.bases else None
+
     @property
     def size(self) -> int:
         """Bytes of the head with its members and bases."""

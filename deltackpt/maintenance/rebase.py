@@ -130,10 +130,7 @@ class _Evacuation:
 
     def _base(self, chunk: ChunkId) -> ChunkId | None:
         place = self.reencoder.survey.in_use.get(chunk)
-        if place is None or not place.entry.head.bases:
-            return None
-        head = place.entry.head
-        return head.bases[[member.id for member in head.members].index(chunk)]
+        return None if place is None else place.entry.head.base_of(chunk)
 
 
 class _Joined:

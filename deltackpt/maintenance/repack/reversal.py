@@ -104,16 +104,13 @@ class Reversal:
     @staticmethod
     def _bases(place: Place, members: Sequence[Member]) -> Mapping[ChunkId, ChunkId]:
         """What each member stood on, and now may stand on the member."""
-        head = place.entry.head
-        bases = dict(zip((member.id for member in head.members), head.bases, strict=False))
-        return {bases[member.id]: member.id for member in members if member.id in bases}
+        bases = ((member.id, place.entry.head.base_of(member.id)) for member in members)
+        return {base: chunk for chunk, base in bases if base is not None}
 
     @staticmethod
     def _others(place: Place, members: Sequence[Member], at_hand: Collection[ChunkId]) -> list[ChunkId | None]:
         """Bases in columns that are done."""
-        head = place.entry.head
-        bases = dict(zip((member.id for member in head.members), head.bases, strict=False))
-        found = (bases.get(member.id) for member in members)
+        found = (place.entry.head.base_of(member.id) for member in members)
         return [base if base in at_hand else None for base in found]
 
     def _affordable(self, row: Sequence[ChunkId | None], members: Sequence[Member], budget: float) -> Footing | None:
@@ -124,6 +121,6 @@ class Reversal:
         return footing
 
     def _foot(self, chunk: ChunkId) -> ChunkId:
-        while (head := self.reencoder.head(chunk)).bases:
-            chunk = head.bases[[member.id for member in head.members].index(chunk)]
+        while (base := self.reencoder.head(chunk).base_of(chunk)) is not None:
+            chunk = base
         return chunk
