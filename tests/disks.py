@@ -62,6 +62,20 @@ class FailingReads(Disk):
         return super().read_at(fd, offset, length, path)
 
 
+class BadSector(Disk):
+    """One byte of a file cannot be read, under whatever name."""
+
+    def __init__(self, path: Path, at: int) -> None:
+        self._inode = path.stat().st_ino
+        self._at = at
+
+    def read_at(self, fd: int, offset: int, length: int, path: str) -> bytes:
+        if os.fstat(fd).st_ino == self._inode and offset <= self._at < offset + length:
+            with storage_errors("reading", path):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read_at(fd, offset, length, path)
+
+
 def opened(path: str, disk: Disk, *, threads: int = 0) -> Store:
     """A store that reads and writes through ``disk``."""
     store = Store(path)
