@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 from deltackpt.errors import InvalidInputError
+from deltackpt.formats.gguf.values import Keys
 from deltackpt.formats.wording import quoted
 from deltackpt.tensor.dtype import DType
+
+VALUES = "deltackpt.values"
+"""Where formats with room for metadata keep values: as JSON by name, under this key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,18 @@ def _nothing_changes() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What is told about the tensors where they come from; each is read when it is asked for.
+
+    ``keys`` are those of the GGUF files they are in; ``config`` is the model's ``config.json``, or the run's
+    configuration.
+    """
+
+    keys: Callable[[], Keys] = field(default=dict, compare=False)
+    config: Callable[[], Any] = field(default=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class FlatState:
     """``values`` are plain values by name, and nodes of skeletons for what is nothing plain.
 
@@ -40,6 +57,26 @@ class FlatState:
     tensors: tuple[FlatTensor, ...]
     values: Mapping[str, Any]
     check_unchanged: Callable[[], None] = _nothing_changes
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def nbytes(self) -> int:
+        """Plain bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    def values_text(self, format: str) -> str | None:
+        """The values as JSON, None when there are none. InvalidInputError for what is no number, text or None."""
+        self.refuse_nodes(format)
+        return json.dumps(self.values, separators=(",", ":"), sort_keys=True) if self.values else None
+
+    def refuse_blocks(self) -> None:
+        """InvalidInputError for quantised blocks."""
+        for tensor in self.tensors:
+            if tensor.dtype.block_values is not None:
+                raise InvalidInputError(
+                    f"tensor {quoted(tensor.name)} is quantised ({tensor.dtype}), which only GGUF holds;"
+                    " take --format gguf, or leave it out with --select"
+                )
 
     def refuse_values(self, format: str) -> None:
         """InvalidInputError when there are values, for which ``format`` has no place."""

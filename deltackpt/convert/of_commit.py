@@ -7,7 +7,9 @@ from functools import partial
 from deltackpt.checkout.export import Names, named
 from deltackpt.checkout.leaves import NamedTensor, part_leaves
 from deltackpt.checkout.ranges import read_range, read_window
-from deltackpt.convert.flat import FlatState, FlatTensor
+from deltackpt.convert.beside import config_in_commit
+from deltackpt.convert.flat import FlatState, FlatTensor, Origin
+from deltackpt.convert.gguf_keys import keys_in_commit
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
 
@@ -26,7 +28,8 @@ def state_of_commit(
     for entry in commit.parts if part is None else [commit.part_named(part)]:
         for leaf in part_leaves(repository, commit, entry.name).values:
             values[leaf.name.removeprefix(f"{part}/")] = leaf.value
-    return FlatState(tuple(tensors), values)
+    origin = Origin(partial(keys_in_commit, repository, commit), partial(config_in_commit, repository, commit))
+    return FlatState(tuple(tensors), values, origin=origin)
 
 
 def _read(repository: Repository, tensor: NamedTensor) -> memoryview:

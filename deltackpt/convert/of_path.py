@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 
 from deltackpt.content.path import path_content
-from deltackpt.convert.flat import FlatState, FlatTensor
+from deltackpt.convert.beside import config_on_disk
+from deltackpt.convert.flat import FlatState, FlatTensor, Origin
+from deltackpt.convert.gguf_keys import keys_on_disk
 from deltackpt.errors import NotFoundError
+from deltackpt.history.objects import FilesSkeleton, decode
 from deltackpt.skeleton.leaves import TensorLeaf, leaves
 from deltackpt.skeleton.read import read_skeleton
 from deltackpt.skeleton.table import TensorInfo
@@ -41,7 +44,10 @@ def state_of_path(path: str, part: str | None = None) -> Iterator[FlatState]:
                     tensors.append(
                         FlatTensor(name, dtype, shape, partial(_read, source, leaf.view or View(dtype, shape)))
                     )
-        yield FlatState(tuple(tensors), values, content.check_unchanged)
+        files = [decode(one.files, FilesSkeleton) for one in parts.values() if one.files]
+        entries = [entry for skeleton in files for entry in skeleton.entries]
+        origin = Origin(partial(keys_on_disk, path, entries), partial(config_on_disk, path))
+        yield FlatState(tuple(tensors), values, content.check_unchanged, origin)
 
 
 def _read(source: TensorSource, view: View) -> memoryview:

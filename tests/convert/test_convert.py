@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peak_memory
 import pytest
 import torch
 from safetensors import safe_open
@@ -18,6 +19,7 @@ from deltackpt import InvalidInputError, NotFoundError, Store
 from deltackpt.convert.changes import Changes, Renaming
 from deltackpt.convert.convert import Conversion, convert_path
 from deltackpt.convert.formats import FORMATS
+from deltackpt.errors import UnsupportedError
 
 
 def state(dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
@@ -176,27 +178,21 @@ def test_transformers_loads_the_folder(store: Store, tmp_path: Path) -> None:
         assert not (tmp_path / folder / "scheduler.pt").exists()
 
 
-STORY = """
-import sys
-from deltackpt.convert.convert import Conversion, convert_path
-
-def peak():
-    return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM")) // 1024
-
-import torch, numpy
-convert_path(sys.argv[1], sys.argv[2] + ".warm", Conversion(sys.argv[3]))
-open("/proc/self/clear_refs", "w").write("5")
-before = peak()
-convert_path(sys.argv[1], sys.argv[2], Conversion(sys.argv[3]))
-print(peak() - before)
-"""
+@pytest.mark.parametrize("module", ["gguf", "onnx", "zarr", "torch"])
+def test_a_library_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "in.safetensors")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UnsupportedError, match=rf"needs {module}; install deltackpt\[{module}\]"):
+        convert_path(
+            str(tmp_path / "in.safetensors"), str(tmp_path / "out"), Conversion("pt" if module == "torch" else module)
+        )
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is measured as Linux tells it")
-@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("hf", "pt")])
+@pytest.mark.skipif(not peak_memory.CLEAR.exists(), reason="the peak is measured as Linux tells it")
+@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("hf", "pt", "tf")])
 def test_memory_stays_at_one_tensor(tmp_path: Path, format: str) -> None:
     save_file({f"w{n}": torch.randn(4 << 20) for n in range(12)}, tmp_path / "in.safetensors")
-    command = [sys.executable, "-c", STORY, str(tmp_path / "in.safetensors"), str(tmp_path / "out"), format]
+    command = [sys.executable, peak_memory.__file__, str(tmp_path / "in.safetensors"), str(tmp_path / "out"), format]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     # 12 tensors of 16 MiB each.
     assert int(done.stdout) < 60
