@@ -64,7 +64,8 @@ class Changes:
         name, count = Counter([*(tensor.name for tensor in tensors), *values]).most_common(1)[0]
         if count > 1:
             raise InvalidInputError(f"{count} tensors would be named {quoted(name)}; rename them apart")
-        return replace(state, tensors=tuple(tensors), values=values)
+        whole = state.whole if self == Changes() else None
+        return replace(state, tensors=tuple(tensors), values=values, whole=whole)
 
     def _renamed(self, name: str) -> str:
         for renaming in self.renamings:

@@ -48,8 +48,21 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """What makes the nested state of its tensors again: the skeletons of its parts, and large values.
+
+    Those have their bytes in the tensor tables, as tensors do.
+    """
+
+    skeletons: Mapping[str, bytes]
+    large: tuple[FlatTensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FlatState:
     """``values`` are plain values by name, and nodes of skeletons for what is nothing plain.
+
+    ``whole`` is None as soon as the tensors are no longer all those of the state, as they are there.
 
     ``check_unchanged``, after the last read, raises when somebody wrote to what was read.
     """
@@ -58,6 +71,7 @@ class FlatState:
     values: Mapping[str, Any]
     check_unchanged: Callable[[], None] = _nothing_changes
     origin: Origin = field(default_factory=Origin)
+    whole: Whole | None = None
 
     @property
     def nbytes(self) -> int:
@@ -67,7 +81,12 @@ class FlatState:
     def values_text(self, format: str) -> str | None:
         """The values as JSON, None when there are none. InvalidInputError for what is no number, text or None."""
         self.refuse_nodes(format)
-        return json.dumps(self.values, separators=(",", ":"), sort_keys=True) if self.values else None
+        return self.plain_values_text()
+
+    def plain_values_text(self) -> str | None:
+        """Those values that are numbers, texts or None, as JSON; None when there are none."""
+        plain = {name: value for name, value in self.values.items() if _is_plain(value)}
+        return json.dumps(plain, separators=(",", ":"), sort_keys=True) if plain else None
 
     def refuse_blocks(self) -> None:
         """InvalidInputError for quantised blocks."""
@@ -87,11 +106,15 @@ class FlatState:
 
     def refuse_nodes(self, format: str) -> None:
         """InvalidInputError when there are values that are neither numbers, texts nor None."""
-        others = [name for name, value in self.values.items() if not isinstance(value, int | float | str | None)]
+        others = [name for name, value in self.values.items() if not _is_plain(value)]
         if others:
             raise InvalidInputError(
                 f"{_told(others)}: {format} holds tensors, numbers and texts; leave others out with --select or --part"
             )
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, int | float | str | None)
 
 
 def _told(names: list[str]) -> str:

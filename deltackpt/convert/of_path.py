@@ -8,7 +8,7 @@ from functools import partial
 
 from deltackpt.content.path import path_content
 from deltackpt.convert.beside import config_on_disk
-from deltackpt.convert.flat import FlatState, FlatTensor, Origin
+from deltackpt.convert.flat import FlatState, FlatTensor, Origin, Whole
 from deltackpt.convert.gguf_keys import keys_on_disk
 from deltackpt.errors import NotFoundError
 from deltackpt.history.objects import FilesSkeleton, decode
@@ -30,24 +30,27 @@ def state_of_path(path: str, part: str | None = None) -> Iterator[FlatState]:
             name: [TensorInfo(t.name, t.source.dtype, tuple(t.source.shape)) for t in one.tensors]
             for name, one in parts.items()
         }
-        tensors, values = [], {}
+        tensors: list[FlatTensor] = []
+        large: list[FlatTensor] = []
+        values = {}
         for one in parts.values() if part is None else [parts[part]]:
             for leaf in leaves(read_skeleton(one.skeleton, one.name)):
                 name = leaf.name if part is None else leaf.name.removeprefix(f"{part}/")
                 if not isinstance(leaf, TensorLeaf):
                     values[name] = leaf.value
-                elif leaf.is_value:
-                    values[name] = leaf.node
                 else:
                     source = parts[leaf.reference.part].tensors[leaf.reference.index].source
                     dtype, shape = leaf.form(tables)
-                    tensors.append(
-                        FlatTensor(name, dtype, shape, partial(_read, source, leaf.view or View(dtype, shape)))
-                    )
+                    flat = FlatTensor(name, dtype, shape, partial(_read, source, leaf.view or View(dtype, shape)))
+                    if leaf.is_value:
+                        values[name] = leaf.node
+                    (large if leaf.is_value else tensors).append(flat)
         files = [decode(one.files, FilesSkeleton) for one in parts.values() if one.files]
         entries = [entry for skeleton in files for entry in skeleton.entries]
+        skeletons = {name: one.skeleton for name, one in parts.items()}
+        whole = Whole(skeletons, tuple(large)) if part is None else None
         origin = Origin(partial(keys_on_disk, path, entries), partial(config_on_disk, path))
-        yield FlatState(tuple(tensors), values, content.check_unchanged, origin)
+        yield FlatState(tuple(tensors), values, content.check_unchanged, origin, whole)
 
 
 def _read(source: TensorSource, view: View) -> memoryview:

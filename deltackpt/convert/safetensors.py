@@ -1,6 +1,7 @@
 """safetensors, in one file or in shards with the index that Transformers reads.
 
-Numbers and texts beside the tensors go into the header's metadata, as JSON under ``deltackpt.values``.
+Numbers and texts beside the tensors go into the header's metadata, as JSON under ``deltackpt.values``. A whole state in
+one file has its skeletons there, too, as when it is checked out: committing that file gives the state again.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import json
 import time
 from collections.abc import Sequence
 
+from deltackpt.checkout.export import state_metadata
 from deltackpt.checkout.fetch import Writable
 from deltackpt.convert.beside import FileBeside
-from deltackpt.convert.flat import VALUES, FlatState, FlatTensor
+from deltackpt.convert.flat import VALUES, FlatState, FlatTensor, Whole
 from deltackpt.convert.shards import shard_names, shards
 from deltackpt.formats.safetensors.writer import layout
 from deltackpt.fs.disk import Disk
@@ -25,9 +27,11 @@ _FOLDER_MODE = 0o755
 
 def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
     """Write one file; returns its size. InvalidInputError for what safetensors cannot hold."""
-    header, size = _header(state.tensors, _metadata(state))
+    whole = state.whole
+    tensors = state.tensors if whole is None else (*state.tensors, *whole.large)
+    header, size = _header(tensors, _metadata(state) if whole is None else _metadata_of_whole(state, whole))
     with TargetFile(disk, path, size, force=force) as target:
-        _fill(target, header, state.tensors)
+        _fill(target, header, tensors)
         state.check_unchanged()
     return size
 
@@ -57,6 +61,11 @@ def write_shards(
             target.file(f"{_NAME}.safetensors.index.json", len(index), _FILE_MODE, now).write_at(0, index)
         state.check_unchanged()
     return size
+
+
+def _metadata_of_whole(state: FlatState, whole: Whole) -> dict[str, str]:
+    values = state.plain_values_text()
+    return state_metadata(whole.skeletons, {}) | ({} if values is None else {VALUES: values})
 
 
 def _metadata(state: FlatState) -> dict[str, str]:

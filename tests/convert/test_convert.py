@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from skeleton_round_trip import assert_same
 
 from deltackpt import InvalidInputError, NotFoundError, Store
 from deltackpt.convert.changes import Changes, Renaming
@@ -196,3 +197,28 @@ def test_memory_stays_at_one_tensor(tmp_path: Path, format: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     # 12 tensors of 16 MiB each.
     assert int(done.stdout) < 60
+
+
+def test_a_whole_state_in_safetensors_is_the_state_again(
+    store: Store, tmp_path: Path, trained: list[dict[str, Any]]
+) -> None:
+    weight = torch.randn(4, 3)
+    odd = {"weight": weight, "tied": weight, "row": weight[1], "a/b": {"set": {1, 2}, "big": bytes(range(256)) * 9000}}
+    for branch, state in {"trained": trained[0], "odd": odd | {"pair": (1, None, "x"), "step": np.int64(3)}}.items():
+        store.commit(state, branch=branch)
+        store.export(branch, tmp_path / f"{branch}.safetensors", Conversion("safetensors"))
+        store.commit_path(tmp_path / f"{branch}.safetensors", branch=f"{branch}-again")
+        assert_same(store.load(f"{branch}-again"), state)
+    torch.save(trained[0], tmp_path / "in.pt")
+    convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out.safetensors"), Conversion("safetensors"))
+    store.commit_path(tmp_path / "in.pt", branch="pt")
+    store.commit_path(tmp_path / "out.safetensors", branch="converted")
+    assert_same(store.load("converted"), store.load("pt"))
+
+
+@pytest.mark.parametrize("changes", [Changes("w"), Changes(floats="bf16"), Changes(renamings=(Renaming.of("w=>v"),))])
+def test_a_state_that_was_changed_is_its_tensors(store: Store, tmp_path: Path, changes: Changes) -> None:
+    torch.save({"w": torch.ones(2), "epoch": 3}, tmp_path / "in.pt")
+    convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out.safetensors"), Conversion("safetensors", changes))
+    store.commit_path(tmp_path / "out.safetensors")
+    assert store.load("main").keys() == {"v" if changes.renamings else "w"}
