@@ -10,8 +10,8 @@ from typing import Any
 
 import peak_memory
 import pytest
-import tensorflow_environment
 import torch
+from environments import TENSORFLOW
 from safetensors.torch import save_file
 from samples import Plain, plain, read_back, saved
 
@@ -29,15 +29,15 @@ TYPES = (
 
 def found(path: Path) -> Plain:
     """What TensorFlow finds in the newest checkpoint of a folder."""
-    told = json.loads(tensorflow_environment.run(READ, path))
+    told = json.loads(TENSORFLOW.run(READ, path))
     return {name: (kind, tuple(shape), bytes.fromhex(raw)) for name, (kind, shape, raw) in told.items()}
 
 
 def convert(*arguments: str | Path) -> str:
-    return tensorflow_environment.run("-m", "deltackpt", "convert", *arguments, "--format", "tf")
+    return TENSORFLOW.run("-m", "deltackpt", "convert", *arguments, "--format", "tf")
 
 
-@tensorflow_environment.wanted
+@TENSORFLOW.wanted
 def test_every_type_and_shape_is_read_by_tensorflow(store: Store, tmp_path: Path) -> None:
     expected = plain(TYPES)
     convert(saved(tmp_path / "in.pt", expected), tmp_path / "out")
@@ -51,13 +51,13 @@ def test_every_type_and_shape_is_read_by_tensorflow(store: Store, tmp_path: Path
     assert found(tmp_path / "again") == expected
 
 
-@tensorflow_environment.wanted
+@TENSORFLOW.wanted
 def test_a_commit_is_written_in_shards(store: Store, tmp_path: Path) -> None:
     tensors = {f"w{n}": torch.randn(5 << 20) for n in range(5)}
     save_file(tensors, tmp_path / "in.safetensors")
     store.commit(tmp_path / "in.safetensors")
     arguments = ("-m", "deltackpt", "--store", store.path, "checkout", "main", "-o", tmp_path / "out", "--format", "tf")
-    tensorflow_environment.run(*arguments)
+    TENSORFLOW.run(*arguments)
     shards = sorted(path.name for path in (tmp_path / "out").glob("model.data-*"))
     assert shards == ["model.data-00000-of-00002", "model.data-00001-of-00002"]
     assert {name: raw for name, (_, _, raw) in found(tmp_path / "out").items()} == {
@@ -65,7 +65,7 @@ def test_a_commit_is_written_in_shards(store: Store, tmp_path: Path) -> None:
     }
 
 
-@tensorflow_environment.wanted
+@TENSORFLOW.wanted
 @pytest.mark.parametrize(
     ("tensors", "told"),
     [
@@ -85,13 +85,13 @@ def test_what_is_refused_before_anything_is_written(tmp_path: Path, tensors: dic
     assert [path.name for path in tmp_path.iterdir()] == ["in.pt"]
 
 
-@tensorflow_environment.wanted
+@TENSORFLOW.wanted
 @pytest.mark.skipif(not peak_memory.CLEAR.exists(), reason="the peak is measured as Linux tells it")
 def test_memory_stays_at_one_shard(tmp_path: Path) -> None:
     save_file({f"w{n}": torch.randn(4 << 20) for n in range(40)}, tmp_path / "in.safetensors")
     arguments = (peak_memory.__file__, tmp_path / "in.safetensors", tmp_path / "out", "tf")
     # 40 tensors of 16 MiB each; a shard has 64, read and copied.
-    assert int(tensorflow_environment.run(*arguments)) < 300
+    assert int(TENSORFLOW.run(*arguments)) < 300
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is here")

@@ -11,11 +11,11 @@ import gguf
 import numpy
 import onnx
 import pytest
-import tensorflow_environment
 import tool_folders
 import torch
 import torch.distributed.checkpoint as dcp
 import zarr
+from environments import ROOT, TENSORFLOW
 from safetensors.torch import save_file
 from trees import listed
 
@@ -24,7 +24,7 @@ from deltackpt.convert.changes import Changes, Renaming
 from deltackpt.convert.convert import Conversion, convert_path
 from deltackpt.convert.of_path import state_of_path
 
-PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+PAGE = ROOT / "docs" / "formats.md"
 TENSORS = {f"layer.{n}.weight": torch.randn(256, 1024, generator=torch.Generator().manual_seed(n)) for n in range(4)}
 CHUNK = re.compile(r"/c(/\d+)*$")
 """What our reader of zarr adds to an array's name."""
@@ -72,9 +72,7 @@ def write_npz(path: Path) -> None:
 def write_tensorflow(path: Path) -> None:
     path.mkdir()
     write_npz(arrays := path.with_name("arrays.npz"))
-    tensorflow_environment.run(
-        Path(tensorflow_environment.__file__).with_name("write_tensorflow.py"), arrays, path / "model"
-    )
+    TENSORFLOW.run(ROOT / "tests/formats/write_tensorflow.py", arrays, path / "model")
 
 
 WRITERS: dict[str, tuple[str | None, Callable[[Path], None]]] = {
@@ -114,7 +112,7 @@ def round_trip(path: Path, folder: Path, written: str) -> bool:
     """Whether what is converted to the format, from what its library wrote, and read again has the same bits."""
     out = folder / f"out.{written}"
     if written == "tf":
-        tensorflow_environment.run("-m", "deltackpt", "convert", path, out, "--format", "tf", "--part", "model")
+        TENSORFLOW.run("-m", "deltackpt", "convert", path, out, "--format", "tf", "--part", "model")
     else:
         conversion = Conversion(written, Changes(renamings=(Renaming(CHUNK, ""),)))
         convert_path(str(path), str(out), conversion, part=part_of(path))
@@ -149,7 +147,7 @@ def folder_row(store: Store, path: Path, name: str) -> str:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=tensorflow_environment.wanted if name == "TensorFlow" else ()) for name in WRITERS],
+    [pytest.param(name, marks=TENSORFLOW.wanted if name == "TensorFlow" else ()) for name in WRITERS],
 )
 def test_the_matrix(store: Store, tmp_path: Path, name: str) -> None:
     (folder := tmp_path / "files").mkdir()
