@@ -62,9 +62,8 @@ class Whole:
 class FlatState:
     """``values`` are plain values by name, and nodes of skeletons for what is nothing plain.
 
-    ``whole`` is None as soon as the tensors are no longer all those of the state, as they are there.
-
-    ``check_unchanged``, after the last read, raises when somebody wrote to what was read.
+    ``check_unchanged``, after the last read, raises when somebody wrote to what was read. ``whole`` is None as soon as
+    the tensors are no longer all those of the state, as they are there.
     """
 
     tensors: tuple[FlatTensor, ...]

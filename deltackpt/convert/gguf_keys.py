@@ -21,12 +21,12 @@ _FORMAT = "gguf"
 _OF_ONE_SHARD = "split."
 
 
-def keys_in_commit(repository: Repository, commit: Commit) -> Keys:
-    """Those of all GGUF files of ``commit``; InvalidInputError when two files differ in one."""
+def keys_in_commit(repository: Repository, commit: Commit, part: str | None) -> Keys:
+    """Those of all GGUF files of a commit, or of one ``part``; InvalidInputError when two files differ in one."""
     files = stored_files(repository, commit)
     if files is None:
         return {}
-    found = [one for one in files.entries if _is_read(one.entry)]
+    found = [one for one in files.entries if _is_read(one.entry) and part in (None, one.part)]
     return _together(_stored_keys(repository, files, one) for one in found)
 
 

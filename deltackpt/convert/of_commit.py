@@ -32,7 +32,7 @@ def state_of_commit(
     for entry in commit.parts if part is None else [commit.part_named(part)]:
         for leaf in part_leaves(repository, commit, entry.name).values:
             values[leaf.name.removeprefix(f"{part}/")] = leaf.value
-    origin = Origin(partial(keys_in_commit, repository, commit), partial(config_in_commit, repository, commit))
+    origin = Origin(partial(keys_in_commit, repository, commit, part), partial(config_in_commit, repository, commit))
     whole = Whole(skeletons(repository, commit), tuple(large)) if part is None else None
     return FlatState(tuple(tensors), values, origin=origin, whole=whole)
 

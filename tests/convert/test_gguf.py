@@ -145,6 +145,8 @@ def test_the_architecture_of_other_models(store: Store, tmp_path: Path) -> None:
     convert_path(str(folder), str(tmp_path / "unknown.gguf"), Conversion("gguf"), part="model")
     assert architecture(tmp_path / "unknown.gguf") == "unknown"
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen3"}))
+    # A file that is no part of the model says nothing about it.
+    quantised(folder / "vision.gguf", "clip")
     convert_path(str(folder), str(tmp_path / "told.gguf"), Conversion("gguf"), part="model")
     store.commit(folder)
     store.export("main", tmp_path / "stored.gguf", Conversion("gguf"), part="model")
