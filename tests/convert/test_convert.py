@@ -222,3 +222,11 @@ def test_a_state_that_was_changed_is_its_tensors(store: Store, tmp_path: Path, c
     convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out.safetensors"), Conversion("safetensors", changes))
     store.commit_path(tmp_path / "out.safetensors")
     assert store.load("main").keys() == {"v" if changes.renamings else "w"}
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("hf", "tf")])
+def test_an_error_half_way_leaves_nothing(tmp_path: Path, format: str) -> None:
+    torch.save({"a": torch.ones(2), "b": torch.tensor([1e30])}, tmp_path / "in.pt")
+    with pytest.raises(InvalidInputError, match="'b' has values that float16 cannot hold"):
+        convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out"), Conversion(format, Changes(floats="fp16")))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.pt"]
