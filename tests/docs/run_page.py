@@ -1,0 +1,24 @@
+"""Run by a framework's interpreter in an empty folder: ``python run_page.py PAGE``. Fails where the page is not true."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+from documents import blocks
+
+if __name__ == "__main__":
+    page = Path(sys.argv[1])
+    names: dict[str, Any] = {"__name__": "page"}
+    told = io.StringIO()
+    for block in blocks(page):
+        if block.language == "python":
+            told = io.StringIO()
+            with contextlib.redirect_stdout(told):
+                exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+        elif block.language == "text":
+            # Frameworks say things of their own first.
+            assert told.getvalue().endswith(block.text), f"{page.name}, line {block.line}: {told.getvalue()}"
