@@ -1,4 +1,4 @@
-"""Run by a framework's interpreter in an empty folder: ``python run_page.py PAGE``. Fails where the page is not true."""
+"""Run by a framework's interpreter in an empty folder: ``python run_page.py PAGE``. Fails where the page is wrong."""
 
 from __future__ import annotations
 
