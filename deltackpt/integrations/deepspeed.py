@@ -34,8 +34,12 @@ Written = list[tuple[str, int]]
 def attach(engine: Any, store: str | os.PathLike[str], **options: Any) -> DeltackptEngine:
     """Let a DeepSpeed ``engine`` keep its checkpoints in ``store``; on every rank, right after ``initialize``.
 
-    ``options`` are those of :class:`DeltackptEngine`.
+    ``options`` are those of :class:`DeltackptEngine`. InvalidInputError when the configuration asks for a writer of
+    another kind: with some of them several ranks write one file.
     """
+    if not isinstance(engine.checkpoint_engine, TorchCheckpointEngine):
+        kind = type(engine.checkpoint_engine).__name__
+        raise InvalidInputError(f"DeepSpeed is configured to save with {kind}; leave its checkpoint writer out")
     engine.checkpoint_engine = made = DeltackptEngine(engine._config, store=store, **options)
     return made
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from deepspeed.runtime.checkpoint_engine.checkpoint_engine import CheckpointCommitInfo, CheckpointEngine
 
 from deltackpt import InvalidInputError, StorageError, Store
-from deltackpt.integrations.deepspeed import DeltackptEngine, restore_folder
+from deltackpt.integrations.deepspeed import DeltackptEngine, attach, restore_folder
 
 
 def tell(*what: object) -> None:
@@ -56,3 +57,7 @@ with Store(folder / "store") as store:
         except InvalidInputError as error:
             tell(str(error).partition(";")[0].replace(str(folder), "FOLDER")[-40:])
 engine.cleanup()
+try:
+    attach(SimpleNamespace(checkpoint_engine=None), folder / "store")
+except InvalidInputError as error:
+    tell(error)

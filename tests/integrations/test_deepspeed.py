@@ -121,3 +121,4 @@ def test_what_is_missing_when_it_is_to_be_committed_is_named(tmp_path: Path) -> 
     ]
     assert "exists" in told[5]
     assert told[6].endswith("is of no tag of DeepSpeed")
+    assert told[7] == "DeepSpeed is configured to save with NoneType; leave its checkpoint writer out"
