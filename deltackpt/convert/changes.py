@@ -74,7 +74,7 @@ class Changes:
     def _changed(self, tensor: FlatTensor) -> FlatTensor:
         if tensor.dtype.block_values is not None:
             raise InvalidInputError(
-                f"tensor {quoted(tensor.name)} is quantised ({tensor.dtype}), which only the format it came in holds;"
+                f"tensor {quoted(tensor.name)} is quantised ({tensor.dtype}), which only GGUF holds;"
                 " check it out as it is, or leave it out with --select"
             )
         named = replace(tensor, name=self._renamed(tensor.name))

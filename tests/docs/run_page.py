@@ -1,9 +1,10 @@
-"""Run by a framework's interpreter in an empty folder: ``python run_page.py PAGE``. Fails where the page is wrong."""
+"""Run where a framework is: ``python run_page.py PAGE FOLDER``, the folder empty. Fails where the page is wrong."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from documents import blocks
 
 if __name__ == "__main__":
     page = Path(sys.argv[1])
+    os.chdir(sys.argv[2])
+    os.environ |= {"DS_ACCELERATOR": "cpu"}
     names: dict[str, Any] = {"__name__": "page"}
     told = io.StringIO()
     for block in blocks(page):

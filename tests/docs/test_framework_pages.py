@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from documents import ROOT
-from frameworks import DEEPSPEED, TENSORFLOW
+from environments import DEEPSPEED, TENSORFLOW
 
 RUN_PAGE = Path(__file__).parent / "run_page.py"
 
@@ -19,9 +19,9 @@ def test_the_page_of_deepspeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
     for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}.items():
         monkeypatch.setenv(name, value)
-    DEEPSPEED.run(RUN_PAGE, ROOT / "docs" / "integrations" / "deepspeed.md", folder=tmp_path)
+    DEEPSPEED.run(RUN_PAGE, ROOT / "docs" / "integrations" / "deepspeed.md", tmp_path)
 
 
 @TENSORFLOW.wanted
 def test_the_page_of_keras(tmp_path: Path) -> None:
-    TENSORFLOW.run(RUN_PAGE, ROOT / "docs" / "integrations" / "keras.md", folder=tmp_path)
+    TENSORFLOW.run(RUN_PAGE, ROOT / "docs" / "integrations" / "keras.md", tmp_path)

@@ -13,6 +13,7 @@ from typing import Any
 
 rank, size, port, folder, stage, steps, *options = sys.argv[1:]
 os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size}
+os.environ |= {"DS_ACCELERATOR": "cpu"}
 
 import deepspeed  # noqa: E402 - it reads the environment
 import torch  # noqa: E402

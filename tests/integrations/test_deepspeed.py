@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import os
 import socket
 import subprocess
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from frameworks import DEEPSPEED
+from environments import DEEPSPEED, ROOT
 
 from deltackpt import Store
 
@@ -28,13 +29,14 @@ def train(folder: Path, stage: int, steps: int, *options: str) -> Outcomes:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    python = DEEPSPEED.made(Path(os.environ[DEEPSPEED.variable]).absolute())
     started = [
         subprocess.Popen(
-            DEEPSPEED.command(TRAINEE, rank, 2, port, folder, stage, steps, *options),
+            [str(part) for part in (python, TRAINEE, rank, 2, port, folder, stage, steps, *options)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=DEEPSPEED.environment(),
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         for rank in range(2)
     ]

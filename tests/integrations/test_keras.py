@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from frameworks import TENSORFLOW
+from environments import TENSORFLOW
 
 pytestmark = TENSORFLOW.wanted
 
