@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from deltackpt.maintenance.gc import GcPlan
     from deltackpt.maintenance.inventory import InventoryRow
     from deltackpt.maintenance.keep import Keep
+    from deltackpt.maintenance.parity.protect import Protection
     from deltackpt.maintenance.prune import PrunePlan
     from deltackpt.maintenance.repack.repack import RepackReport
     from deltackpt.maintenance.repair.plan import RepairPlan
@@ -612,6 +613,16 @@ class Store:
         from deltackpt.maintenance.doctor.examine import examine
 
         return examine(os.fspath(path))
+
+    def protect(self, share: float = 0.05, *, progress: Callable[[int, int], None] | None = None) -> Protection:
+        """Write Reed-Solomon parity of ``share`` of their size for the packs that have none; `repair` restores by it.
+
+        Packs that are written later have none until the next call. Needs the extra ``parity``. CorruptError when a pack
+        is damaged already. Safe beside writers and readers. ``progress`` hears (bytes read, bytes in all).
+        """
+        from deltackpt.maintenance.parity.protect import protect
+
+        return protect(self._repository, share, progress)
 
     @staticmethod
     def repair(

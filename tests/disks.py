@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from deltackpt import Options, Store
 from deltackpt.chunkstore.environment import Tables
+from deltackpt.chunkstore.facts import StoreFacts
 from deltackpt.fs.disk import Disk, storage_errors
 from deltackpt.history.repository import Repository
 
@@ -56,6 +59,20 @@ class FailingReads(Disk):
             if self.left < 0:
                 with storage_errors("reading", path):
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read_at(fd, offset, length, path)
+
+
+class BadSector(Disk):
+    """One byte of a file cannot be read, under whatever name."""
+
+    def __init__(self, path: Path, at: int) -> None:
+        self._inode = path.stat().st_ino
+        self._at = at
+
+    def read_at(self, fd: int, offset: int, length: int, path: str) -> bytes:
+        if os.fstat(fd).st_ino == self._inode and offset <= self._at < offset + length:
+            with storage_errors("reading", path):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
         return super().read_at(fd, offset, length, path)
 
 
@@ -112,3 +129,10 @@ def log_file(store: Store, number: int) -> Path:
 def packs(store: Store) -> list[Path]:
     """The pack files of a store, by name."""
     return sorted(Path(store.path, "packs").glob("*/*.pack"))
+
+
+def make_newer(store: Path) -> None:
+    """Let the store in that folder say that a later release made it."""
+    path = store / "store.json"
+    newer = msgspec.structs.replace(msgspec.json.decode(path.read_bytes(), type=StoreFacts), format=9)
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(newer, check=newer.checksum())))

@@ -196,13 +196,18 @@ def _metadata(
 ) -> dict[str, str]:
     """The header's metadata: where the file came from, and everything of the state that the tensors do not say."""
     raw = skeletons(repository, commit)
-    kept = {name: base64.b64encode(raw[name]).decode() for name in ([part] if part is not None else raw)}
-    return _as_metadata(_origin(commit, told) | {"skeletons": kept})
+    return state_metadata({name: raw[name] for name in ([part] if part is not None else raw)}, _origin(commit, told))
 
 
 def _origin(commit: Commit, told: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     origin: dict[str, object] = {"commit": str(commit.id), "step": commit.step}
     return origin | {"tensors": told} if told else origin
+
+
+def state_metadata(skeletons: Mapping[str, bytes], origin: Mapping[str, object]) -> dict[str, str]:
+    """A header's metadata with everything of a state that is no tensor: committing the file gives the state again."""
+    kept = {name: base64.b64encode(raw).decode() for name, raw in skeletons.items()}
+    return _as_metadata({**origin, "skeletons": kept})
 
 
 def _as_metadata(origin: Mapping[str, object]) -> dict[str, str]:

@@ -69,6 +69,17 @@ class Tables:
                 for key, raw in cursor:
                     yield bytes(key), self._checked(bytes(key), bytes(raw))
 
+    def all(self, table: bytes) -> list[tuple[bytes, bytes]]:
+        """Every row. IndexDamagedError when there are not as many as the table says, which no checksum tells."""
+        rows = list(self.items(table))
+        if len(rows) != self.entries(table):
+            raise IndexDamagedError(f"of {self.entries(table)} rows of {table.decode()} {len(rows)} are there")
+        return rows
+
+    def entries(self, table: bytes) -> int:
+        """How many rows the table says it has."""
+        return int(self.txn.stat(self.handles[table])["entries"])
+
     def last(self, table: bytes) -> tuple[bytes, bytes] | None:
         with self.txn.cursor(db=self.handles[table]) as cursor:
             if not cursor.last():
@@ -140,7 +151,7 @@ class Environment:
         with self.reading() as tables:
             assert self._env is not None
             info, stat = self._env.info(), self._env.stat()
-            rows = {name.decode(): int(tables.txn.stat(db)["entries"]) for name, db in tables.handles.items()}
+            rows = {name.decode(): tables.entries(name) for name in tables.handles}
             return Figures(info["map_size"], stat["psize"], info["last_pgno"] + 1, rows)
 
     def inode(self) -> int:

@@ -75,7 +75,7 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
         ) from None
     try:
         version = msgspec.json.decode(data, type=dict)["format"]
-        if version != FORMAT:
+        if version != FORMAT and not _is_ours(data):
             raise UnsupportedError(
                 f"{layout.facts!r}: store format {version!r}, this release reads {FORMAT}; upgrade deltackpt"
             )
@@ -91,6 +91,15 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
         return facts if epoch_named(facts.epoch) else _refuse(layout, "epoch is not 7 bytes")
     except (msgspec.MsgspecError, KeyError, ValueError) as error:
         return _refuse(layout, str(error))
+
+
+def _is_ours(data: bytes) -> bool:
+    """Whether it is of this format but for the number that says so: that is damage, and no newer store."""
+    try:
+        facts = msgspec.structs.replace(msgspec.json.decode(data, type=StoreFacts), format=FORMAT)
+    except msgspec.MsgspecError:
+        return False
+    return facts.check == facts.checksum()
 
 
 def _refuse(layout: Layout, reason: str) -> StoreFacts:

@@ -147,11 +147,11 @@ class View:
 
     def ref(self, name: str) -> CommitId | None:
         row = self.tables.get(b"refs", name.encode())
-        # A miss looks at every row, which checks them: a name that rotted must not pass for one that is free.
+        # A miss looks at every row, which checks them: a name that is damaged must not pass for one that is free.
         return self.refs().get(name) if row is None else CommitId(row)
 
     def refs(self) -> dict[str, CommitId]:
-        return {key.decode(): CommitId(row) for key, row in self.tables.items(b"refs")}
+        return {key.decode(): CommitId(row) for key, row in self.tables.all(b"refs")}
 
     def commit(self, commit: CommitId) -> CommitRow | None:
         row = self.tables.get(b"commits", commit)
@@ -173,7 +173,16 @@ class View:
 
     def order(self) -> list[CommitId]:
         """Every commit, in the order of publishing."""
-        return [CommitId(row[i : i + 32]) for _, row in self.tables.items(b"order") for i in range(0, len(row), 32)]
+        return [CommitId(row[i : i + 32]) for _, row in self.tables.all(b"order") for i in range(0, len(row), 32)]
+
+    def require_whole(self) -> None:
+        """IndexDamagedError when a commit is missing that ought to be here: a power cut took back a page, or it rotted.
+
+        Costs a look at every commit; for whoever would say that there is no such commit.
+        """
+        listed = sum(len(row) // 32 for _, row in self.tables.all(b"order"))
+        if len(self.tables.all(b"commits")) != listed:
+            raise IndexDamagedError(f"{listed} commits are listed in order, and not as many are there")
 
     def newest(self) -> CommitId | None:
         last = self.tables.last(b"order")

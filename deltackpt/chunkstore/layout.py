@@ -74,6 +74,14 @@ class Layout:
     def pack(self, pack: PackId) -> str:
         return os.path.join(self.shelf(pack), f"{pack}.pack")
 
+    @property
+    def parities(self) -> str:
+        return os.path.join(self.root, "parity")
+
+    def parity(self, pack: PackId) -> str:
+        """Parity of a pack, on a shelf as its pack is."""
+        return os.path.join(self.parities, pack.hex()[:2], f"{pack}.par")
+
     def pack_in_progress(self, pack: PackId) -> str:
         return os.path.join(self.tmp, f"{pack}.pack")
 

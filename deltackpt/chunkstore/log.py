@@ -210,6 +210,8 @@ class Log:
         last = records[-1]
         path = self._layout.segment(last.epoch, last.number)
         staged = os.path.join(self._layout.tmp, f"{os.urandom(8).hex()}.seg")
+        for folder in (self._layout.tmp, self._layout.segments):
+            self._bring_back(folder)
         self._stage(staged, b"".join(encode(published.number, published.record) for published in records))
         try:
             with contextlib.suppress(FileExistsError):
@@ -219,6 +221,12 @@ class Log:
         self._disk.sync_directory(self._layout.segments)
         self.segment(last.number, last.epoch)
         self.retire(last.epoch)
+
+    def _bring_back(self, folder: str) -> None:
+        """Make a folder that a copy of the store has lost, as many tools copy no empty ones."""
+        if not self._disk.exists(folder):
+            self._disk.make_directory(folder)
+            self._disk.sync_directory(self._layout.root)
 
     def retire(self, epoch: EpochId) -> None:
         """Remove the folder of an epoch that a segment holds: first its name, durably, then its files."""

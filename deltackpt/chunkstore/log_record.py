@@ -16,7 +16,8 @@ import xxhash
 from deltackpt.errors import CorruptError, LimitError, UnsupportedError
 from deltackpt.ids import EpochId
 
-MAGIC = b"DCKPLOG\x00"
+VERSION = 0
+MAGIC = b"DCKPLOG" + bytes([VERSION])
 _ENVELOPE = struct.Struct("<8sQQQQ")
 ENVELOPE_SIZE = _ENVELOPE.size
 MAX_RECORD_BYTES = 1 << 28
@@ -147,7 +148,7 @@ def encode(number: int, record: LogRecord, inline: bytes = b"") -> bytes:
     """The whole file of a record; LimitError when it is too large."""
     body = _encoder.encode(record)
     counts = struct.pack("<QQQ", number, len(body), len(inline))
-    checksum = xxhash.xxh3_64_intdigest(b"".join((counts, body, inline)))
+    checksum = xxhash.xxh3_64_intdigest(b"".join((counts, body, inline)), seed=VERSION)
     data = b"".join((MAGIC, counts, checksum.to_bytes(8, "little"), body, inline))
     if len(data) > MAX_RECORD_BYTES:
         raise LimitError(
@@ -182,14 +183,14 @@ def decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str)
     if len(view) - at < ENVELOPE_SIZE:
         raise damaged(number, path, f"cut short at {len(view) - at} bytes")
     magic, claimed, body_length, inline_length, checksum = _ENVELOPE.unpack_from(view, at)
-    if magic[:7] == MAGIC[:7] and magic != MAGIC:
-        raise UnsupportedError(f"log record {number} ({path}) is of a newer format; upgrade deltackpt")
     size = ENVELOPE_SIZE + body_length + inline_length
-    if magic != MAGIC or claimed != number or size > len(view) - at:
+    placed = claimed == number and size <= len(view) - at
+    sound = placed and _checksum(view[at : at + size]) == checksum
+    if magic[:7] == MAGIC[:7] and magic != MAGIC and not sound:
+        raise UnsupportedError(f"log record {number} ({path}) is of a newer format; upgrade deltackpt")
+    if magic != MAGIC or not placed:
         raise damaged(number, path, "its envelope is wrong")
-    digest = xxhash.xxh3_64(view[at + 8 : at + 32])
-    digest.update(view[at + ENVELOPE_SIZE : at + size])
-    if digest.intdigest() != checksum:
+    if not sound:
         raise damaged(number, path, "checksum does not match")
     inline_offset = ENVELOPE_SIZE + body_length
     try:
@@ -197,6 +198,13 @@ def decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str)
     except msgspec.ValidationError as error:
         raise UnsupportedError(f"log record {number} ({path}) holds what this release does not know: {error}") from None
     return Published(number, epoch, record, bytes(view[at + inline_offset : at + size]), inline_offset), size
+
+
+def _checksum(record: memoryview) -> int:
+    """Seeded with the version, so that a damaged version is told from a newer one: under it, nothing else is wrong."""
+    digest = xxhash.xxh3_64(record[8:32], seed=VERSION)
+    digest.update(record[ENVELOPE_SIZE:])
+    return digest.intdigest()
 
 
 def legible_body(data: bytes) -> LogRecord | None:

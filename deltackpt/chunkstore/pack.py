@@ -24,7 +24,8 @@ from deltackpt.fs.disk import Disk
 from deltackpt.ids import PackId
 
 HEADER_MAGIC = b"DCKPACK\x00"
-TRAILER_MAGIC = b"DCKPEND\x00"
+VERSION = 0
+TRAILER_MAGIC = b"DCKPEND" + bytes([VERSION])
 _HEADER = struct.Struct("<8s16sQ")
 _TRAILER = struct.Struct("<QQQQ16s8s")
 _OFFSET = struct.Struct("<Q")
@@ -54,8 +55,7 @@ def footer_and_trailer(pack: PackId, entries: list[PackEntry], offset: int) -> b
     """The end of a pack whose records stop at ``offset``."""
     footer = b"".join(_OFFSET.pack(e.offset) + e.head.pack(0) for e in entries)
     counts = struct.pack("<QQQ", offset, len(footer), len(entries))
-    checksum = xxhash.xxh3_64_intdigest(footer + counts)
-    return footer + _TRAILER.pack(offset, len(footer), len(entries), checksum, pack, TRAILER_MAGIC)
+    return footer + _TRAILER.pack(offset, len(footer), len(entries), _checksum(footer, counts), pack, TRAILER_MAGIC)
 
 
 def read_entries(disk: Disk, path: str, pack: PackId) -> list[PackEntry]:
@@ -79,18 +79,25 @@ def read_entries(disk: Disk, path: str, pack: PackId) -> list[PackEntry]:
 def _footer(disk: Disk, fd: int, path: str, pack: PackId, size: int) -> tuple[bytes, int]:
     trailer = disk.read_at(fd, size - TRAILER_SIZE, TRAILER_SIZE, path)
     offset, length, count, checksum, name, magic = _TRAILER.unpack(trailer)
-    if magic[:7] == TRAILER_MAGIC[:7] and magic != TRAILER_MAGIC:
+    placed = name == pack and offset + length + TRAILER_SIZE == size and length <= MAX_FOOTER_BYTES
+    footer = disk.read_at(fd, offset, length, path) if placed else b""
+    sound = placed and _checksum(footer, trailer[:24]) == checksum
+    if magic[:7] == TRAILER_MAGIC[:7] and magic != TRAILER_MAGIC and not sound:
         raise UnsupportedError(f"pack {pack.short} ({path}) is of a newer format; upgrade deltackpt")
-    if magic != TRAILER_MAGIC or name != pack or offset + length + TRAILER_SIZE != size or length > MAX_FOOTER_BYTES:
+    if magic != TRAILER_MAGIC or not placed:
         raise PackCorruptError(
             f"pack {pack.short} ({path}): trailer at byte {size - TRAILER_SIZE} is damaged; run `deltackpt verify`"
         )
-    footer = disk.read_at(fd, offset, length, path)
-    if xxhash.xxh3_64_intdigest(footer + trailer[:24]) != checksum:
+    if not sound:
         raise PackCorruptError(
             f"pack {pack.short} ({path}): footer at byte {offset} is damaged; run `deltackpt verify`"
         )
     return footer, count
+
+
+def _checksum(footer: bytes, counts: bytes) -> int:
+    """Seeded with the version, so that a damaged version is told from a newer one: under it, nothing else is wrong."""
+    return xxhash.xxh3_64_intdigest(footer + counts, seed=VERSION)
 
 
 def _parse_footer(footer: bytes, count: int, pack: PackId) -> Iterator[PackEntry]:

@@ -34,6 +34,7 @@ COMMANDS = (
     "repack",
     "verify",
     "repair",
+    "parity",
     "doctor",
     "demo",
     "completion",

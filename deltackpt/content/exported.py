@@ -58,7 +58,7 @@ class ExportedState:
     def state(self, named: Mapping[str, Row]) -> tuple[Tree, list[tuple[Row, Placement]]] | None:
         """The nested state whose tensors are the rows of those names; None when one is missing."""
         rows = self._rows(named)
-        if any(Reference(part, i) not in rows for part, found in self.skeletons.items() for i in range(found.entries)):
+        if any(leaf.reference not in rows for leaf in self._leaves()):
             return None
         places = {old: row.reference for old, row in rows.items()}
         trees = {part: moved(found.tree, places) for part, found in self.skeletons.items()}
@@ -67,17 +67,22 @@ class ExportedState:
     def _rows(self, named: Mapping[str, Row]) -> dict[Reference, Row]:
         """The row of each table entry: that of a leaf which is all of it."""
         found: dict[Reference, Row] = {}
-        for skeleton in self.skeletons.values():
-            for leaf in leaves(skeleton):
-                if isinstance(leaf, TensorLeaf) and leaf.view is None and leaf.name in named:
-                    found.setdefault(leaf.reference, named[leaf.name])
+        for leaf in self._leaves():
+            if leaf.view is None and leaf.name in named:
+                found.setdefault(leaf.reference, named[leaf.name])
         return found
+
+    def _leaves(self) -> Iterator[TensorLeaf]:
+        for skeleton in self.skeletons.values():
+            yield from (leaf for leaf in leaves(skeleton) if isinstance(leaf, TensorLeaf))
 
     def _placements(self, rows: Mapping[Reference, Row]) -> Iterator[tuple[Row, Placement]]:
         for part, skeleton in self.skeletons.items():
             for index, placement in skeleton.placements.items():
-                group = None if placement.group is None else rows[placement.group].reference
-                yield rows[Reference(part, index)], replace(placement, group=group)
+                # What no leaf refers to, such as the bytes of a file, has no row.
+                row, group = rows.get(Reference(part, index)), placement.group
+                if row is not None and (group is None or group in rows):
+                    yield row, replace(placement, group=None if group is None else rows[group].reference)
 
 
 def exported_state(file: SourceFile) -> ExportedState | None:

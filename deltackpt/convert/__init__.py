@@ -7,6 +7,9 @@
 ``convert``   the table of writers, and the conversion
 ``beside``    configuration and tokenizer, for a folder that Transformers loads
 ``stream``    a file for a library to write to
+``library``   the library of a format, or an error that names the extra
+``names``, ``arrays``, ``shards``  names and types that a format takes, tensors as arrays, tensors cut into files
 
-One module for each format: ``safetensors``, ``pt`` and ``npz``.
+One module for each format: ``safetensors``, ``pt``, ``gguf`` (with ``gguf_keys``), ``onnx`` (with ``onnx_messages`` and
+``onnx_folder``), ``tensorflow``, ``zarr`` and ``npz``.
 """

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import partial
+from typing import Any
 
 from deltackpt.checkout.files import StoredEntry, StoredFiles, stored_files
 from deltackpt.checkout.ranges import read_range
+from deltackpt.errors import FormatError
 from deltackpt.history.commits import Commit
 from deltackpt.history.objects import EntryKind
 from deltackpt.history.repository import Repository
@@ -55,6 +58,26 @@ def beside_on_disk(path: str) -> tuple[FileBeside, ...]:
     with os.scandir(path) as entries:
         found = [entry for entry in entries if _WANTED.match(entry.name) and entry.is_file(follow_symlinks=False)]
     return tuple(FileBeside(one.name, one.stat().st_size, partial(_on_disk, one.path)) for one in found)
+
+
+def config_in_commit(repository: Repository, commit: Commit) -> Any:
+    """The model's configuration that stands beside its weights, else that of the run."""
+    return _config(beside_in_commit(repository, commit), commit.config)
+
+
+def config_on_disk(path: str) -> Any:
+    """The model's configuration in the folder ``path``; an empty dict when there is none."""
+    return _config(beside_on_disk(path), {})
+
+
+def _config(files: Iterable[FileBeside], otherwise: Any) -> Any:
+    raw = next((file.read() for file in files if file.name == CONFIG), None)
+    if raw is None:
+        return otherwise
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise FormatError(f"{CONFIG}, beside the weights, is no JSON; mend it or take it away") from None
 
 
 def _on_disk(path: str) -> bytes:

@@ -64,7 +64,8 @@ class Changes:
         name, count = Counter([*(tensor.name for tensor in tensors), *values]).most_common(1)[0]
         if count > 1:
             raise InvalidInputError(f"{count} tensors would be named {quoted(name)}; rename them apart")
-        return FlatState(tuple(tensors), values, state.check_unchanged)
+        whole = state.whole if self == Changes() else None
+        return replace(state, tensors=tuple(tensors), values=values, whole=whole)
 
     def _renamed(self, name: str) -> str:
         for renaming in self.renamings:
@@ -72,11 +73,6 @@ class Changes:
         return name
 
     def _changed(self, tensor: FlatTensor) -> FlatTensor:
-        if tensor.dtype.block_values is not None:
-            raise InvalidInputError(
-                f"tensor {quoted(tensor.name)} is quantised ({tensor.dtype}), which only GGUF holds;"
-                " check it out as it is, or leave it out with --select"
-            )
         named = replace(tensor, name=self._renamed(tensor.name))
         if self.floats is None or tensor.dtype.name not in _CHANGED or tensor.dtype.name == _NAMES[self.floats]:
             return named

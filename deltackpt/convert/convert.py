@@ -8,19 +8,30 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from deltackpt.checkout.export import Names, refuse_within_store
-from deltackpt.convert import npz, pt, safetensors
+from deltackpt.convert import gguf, npz, onnx, pt, safetensors, tensorflow, zarr
 from deltackpt.convert.beside import CONFIG, FileBeside, beside_in_commit, beside_on_disk
 from deltackpt.convert.changes import Changes
 from deltackpt.convert.flat import FlatState
-from deltackpt.convert.formats import FORMATS, HUGGING_FACE, SHARDED
+from deltackpt.convert.formats import FORMATS, HUGGING_FACE, ONNX, QUANTISED, SHARDED
 from deltackpt.convert.of_commit import state_of_commit
 from deltackpt.convert.of_path import state_of_path
+from deltackpt.convert.onnx_folder import write_folder
 from deltackpt.errors import InvalidInputError, brief
 from deltackpt.fs.disk import Disk
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
 
-_WRITERS = MappingProxyType({"safetensors": safetensors.write, "pt": pt.write, "npz": npz.write})
+_WRITERS = MappingProxyType(
+    {
+        "safetensors": safetensors.write,
+        "pt": pt.write,
+        "gguf": gguf.write,
+        "onnx": onnx.write,
+        "tf": tensorflow.write,
+        "zarr": zarr.write,
+        "npz": npz.write,
+    }
+)
 _SHARD_BYTES = 50_000_000_000
 """What Transformers takes when it is not told."""
 _MODEL = "model"
@@ -30,7 +41,8 @@ _MODEL = "model"
 class Conversion:
     """What to write: one of ``FORMATS``.
 
-    ``shard_bytes`` makes a folder of safetensors files, each with at most as many bytes of tensors.
+    ``shard_bytes`` makes a folder: safetensors files, or files beside an ONNX model, each with at most as many bytes of
+    tensors.
     """
 
     format: str
@@ -43,7 +55,9 @@ class Conversion:
         if self.shard_bytes is not None and self.shard_bytes <= 0:
             raise InvalidInputError(f"a shard has at least one byte, not {self.shard_bytes}")
         if self.shard_bytes is not None and self.format not in SHARDED:
-            raise InvalidInputError(f"shards are files of safetensors, not of {self.format}; leave the size out")
+            raise InvalidInputError(
+                f"shards are files of {' or '.join(SHARDED)}, not of {self.format}; leave the size out"
+            )
 
 
 def convert_commit(
@@ -93,6 +107,8 @@ def _write(
 ) -> int:
     """``beside`` None is for formats that are weights alone."""
     made = conversion.changes.made(state)
+    if conversion.format not in QUANTISED:
+        made.refuse_blocks()
     if beside is not None and not any(file.name == CONFIG for file in beside):
         raise InvalidInputError(
             f"there is no {CONFIG} beside the weights, which Transformers needs; choose safetensors"
@@ -100,4 +116,6 @@ def _write(
     if beside is None and conversion.shard_bytes is None:
         return _WRITERS[conversion.format](disk, made, path, force=force)
     shard_bytes = conversion.shard_bytes or _SHARD_BYTES
+    if conversion.format == ONNX:
+        return write_folder(disk, made, path, shard_bytes, force=force)
     return safetensors.write_shards(disk, made, path, shard_bytes, force=force, beside=beside or ())

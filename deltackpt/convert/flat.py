@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 from deltackpt.errors import InvalidInputError
+from deltackpt.formats.gguf.values import Keys
 from deltackpt.formats.wording import quoted
 from deltackpt.tensor.dtype import DType
+
+VALUES = "deltackpt.values"
+"""Where formats with room for metadata keep values: as JSON by name, under this key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +36,67 @@ def _nothing_changes() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What is told about the tensors where they come from; each is read when it is asked for.
+
+    ``keys`` are those of the GGUF files they are in; ``config`` is the model's ``config.json``, or the run's
+    configuration.
+    """
+
+    keys: Callable[[], Keys] = field(default=dict, compare=False)
+    config: Callable[[], Any] = field(default=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What makes the nested state of its tensors again: the skeletons of its parts, and large values.
+
+    Those have their bytes in the tensor tables, as tensors do.
+    """
+
+    skeletons: Mapping[str, bytes]
+    large: tuple[FlatTensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FlatState:
     """``values`` are plain values by name, and nodes of skeletons for what is nothing plain.
 
-    ``check_unchanged``, after the last read, raises when somebody wrote to what was read.
+    ``check_unchanged``, after the last read, raises when somebody wrote to what was read. ``whole`` is None as soon as
+    the tensors are no longer all those of the state, as they are there.
     """
 
     tensors: tuple[FlatTensor, ...]
     values: Mapping[str, Any]
     check_unchanged: Callable[[], None] = _nothing_changes
+    origin: Origin = field(default_factory=Origin)
+    whole: Whole | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Plain bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    def values_text(self, format: str) -> str | None:
+        """The values as JSON, None when there are none. InvalidInputError for what is no number, text or None."""
+        self.refuse_nodes(format)
+        return self.plain_values_text()
+
+    def plain_values_text(self) -> str | None:
+        """Those values that are numbers, texts or None, as JSON; None when there are none."""
+        plain = {name: value for name, value in self.values.items() if _is_plain(value)}
+        return json.dumps(plain, separators=(",", ":"), sort_keys=True) if plain else None
+
+    def refuse_blocks(self) -> None:
+        """InvalidInputError for quantised blocks."""
+        for tensor in self.tensors:
+            if tensor.dtype.block_values is not None:
+                format, _, _ = tensor.dtype.name.partition(".")
+                holds, take = ("GGUF", "take --format gguf") if format == "gguf" else (format, "check it out as it is")
+                raise InvalidInputError(
+                    f"tensor {quoted(tensor.name)} is quantised ({tensor.dtype}), which only {holds} holds;"
+                    f" {take}, or leave it out with --select"
+                )
 
     def refuse_values(self, format: str) -> None:
         """InvalidInputError when there are values, for which ``format`` has no place."""
@@ -50,11 +107,15 @@ class FlatState:
 
     def refuse_nodes(self, format: str) -> None:
         """InvalidInputError when there are values that are neither numbers, texts nor None."""
-        others = [name for name, value in self.values.items() if not isinstance(value, int | float | str | None)]
+        others = [name for name, value in self.values.items() if not _is_plain(value)]
         if others:
             raise InvalidInputError(
                 f"{_told(others)}: {format} holds tensors, numbers and texts; leave others out with --select or --part"
             )
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, int | float | str | None)
 
 
 def _told(names: list[str]) -> str:

@@ -7,10 +7,19 @@ import os
 from deltackpt.errors import InvalidInputError
 
 HUGGING_FACE = "hf"
-FORMATS = ("safetensors", "pt", "npz", HUGGING_FACE)
-SHARDED = ("safetensors", HUGGING_FACE)
+ONNX = "onnx"
+FORMATS = ("safetensors", "pt", "gguf", ONNX, "tf", "zarr", "npz", HUGGING_FACE)
+SHARDED = ("safetensors", ONNX, HUGGING_FACE)
+QUANTISED = ("gguf",)
 
-_BY_SUFFIX = {".safetensors": "safetensors", ".npz": "npz", ".pt": "pt", ".pth": "pt", ".bin": "pt"}
+_BY_SUFFIX = {
+    ".safetensors": "safetensors",
+    **dict.fromkeys((".pt", ".pth", ".bin"), "pt"),
+    ".gguf": "gguf",
+    ".onnx": ONNX,
+    ".zarr": "zarr",
+    ".npz": "npz",
+}
 
 
 def format_of(path: str) -> str:

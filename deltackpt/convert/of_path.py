@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
+from deltackpt.content.content import ContentPart
 from deltackpt.content.path import path_content
-from deltackpt.convert.flat import FlatState, FlatTensor
+from deltackpt.convert.beside import config_on_disk
+from deltackpt.convert.flat import FlatState, FlatTensor, Origin, Whole
+from deltackpt.convert.gguf_keys import keys_on_disk
 from deltackpt.errors import NotFoundError
-from deltackpt.skeleton.leaves import TensorLeaf, leaves
+from deltackpt.history.objects import FilesSkeleton, decode
+from deltackpt.skeleton.leaves import Leaf, TensorLeaf, leaves
 from deltackpt.skeleton.read import read_skeleton
-from deltackpt.skeleton.table import TensorInfo
 from deltackpt.skeleton.view import View
 from deltackpt.tensor.source import TensorSource
 
@@ -23,25 +27,39 @@ def state_of_path(path: str, part: str | None = None) -> Iterator[FlatState]:
         parts = {one.name: one for one in content.parts}
         if part is not None and part not in parts:
             raise NotFoundError(f"{path}: no part {part!r}; there are {', '.join(filter(None, parts)) or 'none'}")
-        tables = {
-            name: [TensorInfo(t.name, t.source.dtype, tuple(t.source.shape)) for t in one.tensors]
-            for name, one in parts.items()
-        }
-        tensors, values = [], {}
-        for one in parts.values() if part is None else [parts[part]]:
-            for leaf in leaves(read_skeleton(one.skeleton, one.name)):
-                name = leaf.name if part is None else leaf.name.removeprefix(f"{part}/")
-                if not isinstance(leaf, TensorLeaf):
-                    values[name] = leaf.value
-                elif leaf.is_value:
-                    values[name] = leaf.node
-                else:
-                    source = parts[leaf.reference.part].tensors[leaf.reference.index].source
-                    dtype, shape = leaf.form(tables)
-                    tensors.append(
-                        FlatTensor(name, dtype, shape, partial(_read, source, leaf.view or View(dtype, shape)))
-                    )
-        yield FlatState(tuple(tensors), values, content.check_unchanged)
+        chosen = list(parts.values()) if part is None else [parts[part]]
+        tensors: list[FlatTensor] = []
+        large: list[FlatTensor] = []
+        values: dict[str, Any] = {}
+        for leaf in _leaves(chosen):
+            name = leaf.name if part is None else leaf.name.removeprefix(f"{part}/")
+            if not isinstance(leaf, TensorLeaf):
+                values[name] = leaf.value
+            elif leaf.is_value:
+                values[name] = leaf.node
+                large.append(_flat(parts, leaf, name))
+            else:
+                tensors.append(_flat(parts, leaf, name))
+        skeletons = {name: one.skeleton for name, one in parts.items()}
+        whole = Whole(skeletons, tuple(large)) if part is None else None
+        yield FlatState(tuple(tensors), values, content.check_unchanged, _origin(path, chosen), whole)
+
+
+def _leaves(parts: Iterable[ContentPart]) -> Iterator[Leaf]:
+    for one in parts:
+        yield from leaves(read_skeleton(one.skeleton, one.name))
+
+
+def _flat(parts: Mapping[str, ContentPart], leaf: TensorLeaf, name: str) -> FlatTensor:
+    source = parts[leaf.reference.part].tensors[leaf.reference.index].source
+    view = leaf.view or View(source.dtype, tuple(source.shape))
+    return FlatTensor(name, view.dtype, view.shape, partial(_read, source, view))
+
+
+def _origin(path: str, parts: Iterable[ContentPart]) -> Origin:
+    files = [decode(one.files, FilesSkeleton) for one in parts if one.files]
+    entries = [entry for skeleton in files for entry in skeleton.entries]
+    return Origin(partial(keys_on_disk, path, entries), partial(config_on_disk, path))
 
 
 def _read(source: TensorSource, view: View) -> memoryview:

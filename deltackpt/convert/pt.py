@@ -11,8 +11,9 @@ import tempfile
 from typing import Any
 
 from deltackpt.convert.flat import FlatState, FlatTensor
+from deltackpt.convert.library import library
 from deltackpt.convert.stream import TargetStream
-from deltackpt.errors import InvalidInputError, UnsupportedError
+from deltackpt.errors import InvalidInputError
 from deltackpt.formats.wording import quoted
 from deltackpt.fs.disk import Disk, storage_errors
 from deltackpt.fs.target import TargetFile
@@ -22,7 +23,7 @@ _ALIGNMENT = 64
 
 def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
     """Write the file; returns its size. It takes as much room again while it is written."""
-    torch = _torch()
+    torch = library("torch", "a PyTorch file")
     state.refuse_nodes("a PyTorch file of weights")
     for tensor in state.tensors:
         if not hasattr(torch, tensor.dtype.name):
@@ -51,11 +52,3 @@ def _mapped(torch: Any, held: Any, tensor: FlatTensor) -> Any:
     held.flush()
     mapped = np.memmap(held, np.uint8, "r+", start, (tensor.nbytes,))
     return torch.from_numpy(mapped).view(kind).reshape(tensor.shape)
-
-
-def _torch() -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise UnsupportedError("writing a PyTorch file needs PyTorch; install deltackpt[torch]") from None
-    return torch

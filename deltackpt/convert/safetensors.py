@@ -1,23 +1,25 @@
 """safetensors, in one file or in shards with the index that Transformers reads.
 
-Numbers and texts beside the tensors go into the header's metadata, as JSON under ``deltackpt.values``.
+Numbers and texts beside the tensors go into the header's metadata, as JSON under ``deltackpt.values``. A whole state in
+one file has its skeletons there, too, as when it is checked out: committing that file gives the state again.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from deltackpt.checkout.export import state_metadata
 from deltackpt.checkout.fetch import Writable
 from deltackpt.convert.beside import FileBeside
-from deltackpt.convert.flat import FlatState, FlatTensor
+from deltackpt.convert.flat import VALUES, FlatState, FlatTensor, Whole
+from deltackpt.convert.shards import shard_names, shards
 from deltackpt.formats.safetensors.writer import layout
 from deltackpt.fs.disk import Disk
 from deltackpt.fs.target import TargetFile
 from deltackpt.fs.target_folder import TargetFolder
 
-VALUES = "deltackpt.values"
 _NAME = "model"
 _FILE_MODE = 0o644
 _FOLDER_MODE = 0o755
@@ -25,9 +27,11 @@ _FOLDER_MODE = 0o755
 
 def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
     """Write one file; returns its size. InvalidInputError for what safetensors cannot hold."""
-    header, size = _header(state.tensors, _metadata(state))
+    whole = state.whole
+    tensors = state.tensors if whole is None else (*state.tensors, *whole.large)
+    header, size = _header(tensors, _metadata(state) if whole is None else _metadata_of_whole(state, whole))
     with TargetFile(disk, path, size, force=force) as target:
-        _fill(target, header, state.tensors)
+        _fill(target, header, tensors)
         state.check_unchanged()
     return size
 
@@ -40,19 +44,16 @@ def write_shards(
     A tensor larger than that has a file of its own; the files ``beside`` go into the folder, too. Returns the bytes of
     all files.
     """
-    shards = list(_shards(state.tensors, shard_bytes))
+    cut = list(shards(state.tensors, shard_bytes))
     metadata = _metadata(state)
-    headers = [_header(shard, metadata) for shard in shards]
-    names = [f"{_NAME}.safetensors"]
-    index = b""
-    if len(shards) > 1:
-        names = [f"{_NAME}-{at:05d}-of-{len(shards):05d}.safetensors" for at in range(1, len(shards) + 1)]
-        index = _index(state, dict(zip(names, shards, strict=True)))
+    headers = [_header(shard, metadata) for shard in cut]
+    names = shard_names(_NAME, len(cut), ".safetensors")
+    index = _index(state, dict(zip(names, cut, strict=True))) if len(cut) > 1 else b""
     size = sum(size for _, size in headers) + len(index) + sum(file.size for file in beside)
     with TargetFolder(disk, path, size, force=force) as target:
         now = time.time_ns()
         target.folder("", _FOLDER_MODE, now)
-        for name, shard, (header, nbytes) in zip(names, shards, headers, strict=True):
+        for name, shard, (header, nbytes) in zip(names, cut, headers, strict=True):
             _fill(target.file(name, nbytes, _FILE_MODE, now), header, shard)
         for file in beside:
             target.file(file.name, file.size, _FILE_MODE, now).write_at(0, file.read())
@@ -62,10 +63,14 @@ def write_shards(
     return size
 
 
+def _metadata_of_whole(state: FlatState, whole: Whole) -> dict[str, str]:
+    values = state.plain_values_text()
+    return state_metadata(whole.skeletons, {}) | ({} if values is None else {VALUES: values})
+
+
 def _metadata(state: FlatState) -> dict[str, str]:
-    state.refuse_nodes("safetensors")
-    kept = {VALUES: json.dumps(state.values, separators=(",", ":"), sort_keys=True)} if state.values else {}
-    return {"format": "pt", **kept}
+    values = state.values_text("safetensors")
+    return {"format": "pt", **({} if values is None else {VALUES: values})}
 
 
 def _header(tensors: Sequence[FlatTensor], metadata: dict[str, str]) -> tuple[bytes, int]:
@@ -83,21 +88,9 @@ def _fill(target: Writable, header: bytes, tensors: Sequence[FlatTensor]) -> Non
         target.write_at(len(header) + span.offset - first, by_name[span.name].read())
 
 
-def _shards(tensors: Sequence[FlatTensor], shard_bytes: int) -> Iterator[list[FlatTensor]]:
-    shard: list[FlatTensor] = []
-    held = 0
-    for tensor in tensors:
-        if shard and held + tensor.nbytes > shard_bytes:
-            yield shard
-            shard, held = [], 0
-        shard.append(tensor)
-        held += tensor.nbytes
-    yield shard
-
-
-def _index(state: FlatState, shards: dict[str, list[FlatTensor]]) -> bytes:
+def _index(state: FlatState, named: dict[str, list[FlatTensor]]) -> bytes:
     document = {
-        "metadata": {"total_size": sum(tensor.nbytes for tensor in state.tensors)},
-        "weight_map": {tensor.name: name for name, shard in shards.items() for tensor in shard},
+        "metadata": {"total_size": state.nbytes},
+        "weight_map": {tensor.name: name for name, shard in named.items() for tensor in shard},
     }
     return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()

@@ -93,6 +93,16 @@ class TargetFile:
             with storage_errors("finishing", self._path):
                 Attributes().put_on(self._fd, mode & 0o777, mtime_ns, self._path)
 
+    @property
+    def staged(self) -> str:
+        """Where the file grows, for a library that writes by path."""
+        return self._staged
+
+    @property
+    def size(self) -> int:
+        """Bytes up to the end of what was written."""
+        return os.fstat(self._fd).st_size
+
     def write_at(self, offset: int, data: Buffer) -> None:
         with storage_errors("writing", self._path):
             view = memoryview(data).cast("B")

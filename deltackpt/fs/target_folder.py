@@ -104,6 +104,30 @@ class TargetFolder:
             os.close(self._root)
             os.close(self._above)
 
+    @property
+    def staged(self) -> str:
+        """Where the tree grows, for a library that writes by path; :meth:`take_in` what it has written."""
+        return os.path.join(os.path.dirname(os.path.abspath(self._path)), self._staged)
+
+    def take_in(self) -> int:
+        """Note the files and folders that a library made, and their modes and times; returns the bytes of all files.
+
+        It must be called when everything is there, and instead of the other methods.
+        """
+        size = 0
+        with storage_errors("listing", self._path):
+            for at, folders, files, fd in os.fwalk(".", dir_fd=self._root):
+                for name in (*folders, *files):
+                    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                    path = os.path.normpath(os.path.join(at, name))
+                    finish = _Finish(path, stat.S_IMODE(status.st_mode), status.st_mtime_ns)
+                    if stat.S_ISDIR(status.st_mode):
+                        self._folders.append(finish)
+                    else:
+                        self._files.append(finish)
+                        size += status.st_size
+        return size
+
     def folder(self, path: str, mode: int, mtime_ns: int) -> None:
         """Make a folder."""
         if path:

@@ -149,6 +149,7 @@ class History:
         """NotFoundError when the store does not have it (any more); DeletedError when it was deleted."""
         row = self.view.commit(commit)
         if row is None:
+            self.view.require_whole()
             raise NotFoundError(f"commit {commit.short} is not in the store")
         deleted = self.view.deleted(commit)
         if None in deleted:
@@ -165,8 +166,12 @@ class History:
     def line(self, start: CommitId) -> Iterator[Commit]:
         """``start`` and its first parents, newest first, without those deleted; ends where a parent was dropped."""
         current: CommitId | None = start
-        while current is not None and (row := self.view.commit(current)) is not None:
-            deleted = self.view.deleted(current)
+        while current is not None:
+            row, deleted = self.view.commit(current), self.view.deleted(current)
+            if row is None:
+                if not deleted:
+                    self.view.require_whole()
+                return
             commit = self._seen(current, row, deleted)
             if None not in deleted:
                 yield commit

@@ -90,6 +90,7 @@ def _named(history: History, name: str) -> CommitId:
         raise AmbiguousRefError(f"{name!r} is the beginning of {len(found)} commit ids: {listed}; give more digits")
     if found:
         return found[0]
+    history.view.require_whole()
     raise RefNotFoundError(f"no branch, tag or commit {name!r}{near_matches(name, refs)}")
 
 

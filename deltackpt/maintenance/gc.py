@@ -41,6 +41,7 @@ from deltackpt.maintenance.abreast import publish_abreast
 from deltackpt.maintenance.archive import EPOCH_RECORDS, archive_sealed, seal
 from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.mark import Deleted, Marks, live_records
+from deltackpt.maintenance.parity.shelf import parity_files
 from deltackpt.maintenance.rebase import rebase
 from deltackpt.maintenance.reencode import Reencoded, Reencoder
 from deltackpt.maintenance.survey import Place, Survey, take_survey
@@ -339,10 +340,11 @@ class Collector:
         return sorted(found) if chunks.writable else []
 
     def _leftovers(self) -> list[str]:
-        """Files of packs that are gone, and what crashed writers left in ``tmp`` and ``log``."""
+        """Files of packs that are gone, their parity, and what crashed writers left in ``tmp`` and ``log``."""
         layout = self.repository.chunks.layout
         disk = self.repository.chunks.disk
         files = [path for pack, path in self._pack_files() if pack in self.survey.finished]
+        files += [path for pack, path in parity_files(disk, layout) if pack in self.survey.finished]
         abandoned = [os.path.join(layout.tmp, name) for name in disk.names(layout.tmp) if not is_retired(name)]
         files += [path for path in abandoned if not is_held(path)]
         files += self.repository.chunks.log.leftovers()

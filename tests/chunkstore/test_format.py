@@ -6,7 +6,7 @@ import struct
 
 import msgspec
 import pytest
-from documents import ROOT, blocks
+from documents import ROOT, blocks, golden
 
 from deltackpt.chunkstore import log_record, pack, record
 from deltackpt.chunkstore.environment import TABLES
@@ -23,12 +23,6 @@ WEIGHTS = ChunkId.of(b"weights weights ")
 HEAD = record.RecordHead(record.Kind.DATA, 0, 8, 0, 0.5, 16, (record.Member(WEIGHTS, 16),))
 MEMBERS = (record.Member(ChunkId.of(b"bias"), 4), record.Member(ChunkId.of(b"ok"), 2))
 BUNDLE = record.RecordHead(record.Kind.OBJECT, 0, 0, 1, 1.25, 6, MEMBERS, (WEIGHTS, WEIGHTS))
-
-
-def golden(page: str, name: str) -> bytes:
-    texts = [block.text for block in blocks(PAGES / page) if block.language == "golden"]
-    (text,) = [text for text in texts if text.startswith(f"{name}\n")]
-    return bytes.fromhex(text.removeprefix(f"{name}\n"))
 
 
 def sealed(head: record.RecordHead, payload: bytes) -> bytes:

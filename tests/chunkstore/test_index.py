@@ -18,7 +18,7 @@ from disks import rows_of, tables_of
 from deltackpt import Options, Store
 from deltackpt.chunkstore import environment
 from deltackpt.chunkstore.transaction import Transaction
-from deltackpt.errors import DeltackptError
+from deltackpt.errors import DeltackptError, NotFoundError
 from deltackpt.fs.disk import Disk
 from deltackpt.history.repository import Repository
 
@@ -224,6 +224,20 @@ def test_a_ref_whose_key_rotted_is_not_taken_for_free(store: Store) -> None:
         tables.txn.put(b"heads/maio", row, db=tables.handles[b"refs"])
     made = store.commit(STATES[3], step=3)
     assert made.parents == (head,)
+
+
+@pytest.mark.parametrize("named", ["by its id", "by what comes after it"])
+def test_a_commit_whose_row_is_gone_is_found_again(store: Store, named: str) -> None:
+    store.commit({"n": 1}, branch="other")
+    first, last = (store.commit({"n": n}, branch="line", step=n) for n in (1, 2))
+    with tables_of(store) as tables:
+        tables.delete(b"commits", first.id)
+    if named == "by its id":
+        assert store.load(first.id.hex()) == {"n": 1}
+    else:
+        assert [commit.id for commit in store.log("line")] == [last.id, first.id]
+    with pytest.raises(NotFoundError, match="no branch, tag or commit"):
+        store.load("lime")
 
 
 def test_a_chunk_whose_key_rotted_is_found_again(store: Store) -> None:

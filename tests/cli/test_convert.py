@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from cli_program import Cli
 from safetensors.torch import load_file
@@ -47,3 +48,28 @@ def test_a_branch_s_name_leads_to_no_other_folder(cli: Cli, tmp_path: Path) -> N
     store.commit({"model": {"w": torch.ones(3)}}, branch="a/b")
     assert cli("--store", tmp_path / "s", "checkout", "a/b", "-o", tmp_path / "{branch}.safetensors").code == 0
     assert (tmp_path / "a-b.safetensors").exists()
+
+
+@pytest.mark.parametrize(("suffix", "format"), [("gguf", "gguf"), ("onnx", "onnx"), ("zarr", "zarr"), ("npz", "npz")])
+def test_a_name_tells_the_format(cli: Cli, tmp_path: Path, suffix: str, format: str) -> None:
+    torch.save({"w": torch.arange(6.0).reshape(2, 3)}, tmp_path / "in.pt")
+    out = tmp_path / f"out.{suffix}"
+    done = cli("convert", tmp_path / "in.pt", out, "--json")
+    assert done.document["format"] == format
+    files = [path for path in [out, *out.rglob("*")] if path.is_file()]
+    assert done.document["bytes"] == sum(path.stat().st_size for path in files)
+    store = Store.init(tmp_path / "s")
+    store.commit_path(tmp_path / "in.pt")
+    again = tmp_path / f"again.{suffix}"
+    assert cli("--store", tmp_path / "s", "checkout", "main", "-o", again, "--format", format).code == 0
+    for path in files:
+        if format != "npz":
+            assert (again / path.relative_to(out)).read_bytes() == path.read_bytes()
+
+
+def test_what_a_format_cannot_hold_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2, dtype=torch.bfloat16)}, tmp_path / "in.pt")
+    done = cli("convert", tmp_path / "in.pt", tmp_path / "out.zarr")
+    told = "tensor 'w': zarr has no bfloat16; convert it with --dtype fp32, or leave it out with --select"
+    assert (done.code, done.err) == (2, f"deltackpt: {told}\n")
+    assert cli("convert", tmp_path / "in.pt", tmp_path / "out.zarr", "--dtype", "fp32").code == 0

@@ -64,7 +64,7 @@ def test_a_damaged_log(cli: Cli, run: Store) -> None:
     assert "`deltackpt repair`" in cli("--store", run.path, "verify").out
     planned = cli("--store", run.path, "repair")
     assert planned.code == 5
-    assert planned.lines[-1].startswith("what depends on the log can be looked at when that is mended")
+    assert planned.lines[-1].startswith("what else may be damaged can be looked at when that is mended")
     assert cli("--store", run.path, "repair", "--execute").code == 0
     assert cli("--store", run.path, "verify", "--data").code == 0
 

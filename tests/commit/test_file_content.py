@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from readings import LEGACY
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from deltackpt import FormatError, Store
@@ -123,3 +124,21 @@ def test_a_file_of_no_known_kind_is_bytes(store: Store, tmp_path: Path) -> None:
     assert [(t.name, t.source.dtype.name, t.source.shape) for t in kept.parts[0].tensors] == [
         ("(bytes 0)", "bytes", (SHORT_LITERAL_BYTES + 1,))
     ]
+
+
+def test_a_checked_out_state_that_lost_a_tensor_is_the_others_by_name(
+    store: Store, tmp_path: Path, trained: list[dict[str, Any]]
+) -> None:
+    store.commit(trained[0])
+    store.checkout("main", tmp_path / "whole.safetensors")
+    with safe_open(tmp_path / "whole.safetensors", "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    del tensors["rng/torch"]
+    save_file(tensors, tmp_path / "less.safetensors", metadata)
+    store.commit_path(tmp_path / "less.safetensors", branch="less")
+    store.checkout("less", tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "less.safetensors").read_bytes()
+    loaded = store.load("less")
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peak_memory
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from skeleton_round_trip import assert_same
 
 from deltackpt import InvalidInputError, NotFoundError, Store
 from deltackpt.convert.changes import Changes, Renaming
 from deltackpt.convert.convert import Conversion, convert_path
 from deltackpt.convert.formats import FORMATS
+from deltackpt.errors import UnsupportedError
 
 
 def state(dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
@@ -176,27 +179,54 @@ def test_transformers_loads_the_folder(store: Store, tmp_path: Path) -> None:
         assert not (tmp_path / folder / "scheduler.pt").exists()
 
 
-STORY = """
-import sys
-from deltackpt.convert.convert import Conversion, convert_path
-
-def peak():
-    return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM")) // 1024
-
-import torch, numpy
-convert_path(sys.argv[1], sys.argv[2] + ".warm", Conversion(sys.argv[3]))
-open("/proc/self/clear_refs", "w").write("5")
-before = peak()
-convert_path(sys.argv[1], sys.argv[2], Conversion(sys.argv[3]))
-print(peak() - before)
-"""
+@pytest.mark.parametrize("module", ["gguf", "onnx", "zarr", "torch"])
+def test_a_library_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "in.safetensors")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UnsupportedError, match=rf"needs {module}; install deltackpt\[{module}\]"):
+        convert_path(
+            str(tmp_path / "in.safetensors"), str(tmp_path / "out"), Conversion("pt" if module == "torch" else module)
+        )
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is measured as Linux tells it")
-@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("hf", "pt")])
+@pytest.mark.skipif(not peak_memory.CLEAR.exists(), reason="the peak is measured as Linux tells it")
+@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("hf", "pt", "tf")])
 def test_memory_stays_at_one_tensor(tmp_path: Path, format: str) -> None:
     save_file({f"w{n}": torch.randn(4 << 20) for n in range(12)}, tmp_path / "in.safetensors")
-    command = [sys.executable, "-c", STORY, str(tmp_path / "in.safetensors"), str(tmp_path / "out"), format]
+    command = [sys.executable, peak_memory.__file__, str(tmp_path / "in.safetensors"), str(tmp_path / "out"), format]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     # 12 tensors of 16 MiB each.
     assert int(done.stdout) < 60
+
+
+def test_a_whole_state_in_safetensors_is_the_state_again(
+    store: Store, tmp_path: Path, trained: list[dict[str, Any]]
+) -> None:
+    weight = torch.randn(4, 3)
+    odd = {"weight": weight, "tied": weight, "row": weight[1], "a/b": {"set": {1, 2}, "big": bytes(range(256)) * 9000}}
+    for branch, state in {"trained": trained[0], "odd": odd | {"pair": (1, None, "x"), "step": np.int64(3)}}.items():
+        store.commit(state, branch=branch)
+        store.export(branch, tmp_path / f"{branch}.safetensors", Conversion("safetensors"))
+        store.commit_path(tmp_path / f"{branch}.safetensors", branch=f"{branch}-again")
+        assert_same(store.load(f"{branch}-again"), state)
+    torch.save(trained[0], tmp_path / "in.pt")
+    convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out.safetensors"), Conversion("safetensors"))
+    store.commit_path(tmp_path / "in.pt", branch="pt")
+    store.commit_path(tmp_path / "out.safetensors", branch="converted")
+    assert_same(store.load("converted"), store.load("pt"))
+
+
+@pytest.mark.parametrize("changes", [Changes("w"), Changes(floats="bf16"), Changes(renamings=(Renaming.of("w=>v"),))])
+def test_a_state_that_was_changed_is_its_tensors(store: Store, tmp_path: Path, changes: Changes) -> None:
+    torch.save({"w": torch.ones(2), "epoch": 3}, tmp_path / "in.pt")
+    convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out.safetensors"), Conversion("safetensors", changes))
+    store.commit_path(tmp_path / "out.safetensors")
+    assert store.load("main").keys() == {"v" if changes.renamings else "w"}
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("hf", "tf")])
+def test_an_error_half_way_leaves_nothing(tmp_path: Path, format: str) -> None:
+    torch.save({"a": torch.ones(2), "b": torch.tensor([1e30])}, tmp_path / "in.pt")
+    with pytest.raises(InvalidInputError, match="'b' has values that float16 cannot hold"):
+        convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out"), Conversion(format, Changes(floats="fp16")))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.pt"]

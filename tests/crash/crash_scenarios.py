@@ -24,6 +24,7 @@ from deltackpt.maintenance.repack import reversal
 
 ONE_THREAD = Options(threads=1, cache_bytes=1 << 20)
 AN_HOUR_AGO = 3601.0
+MEMORY = "/dev/shm"
 
 State = dict[str, np.ndarray]
 
@@ -201,6 +202,20 @@ SCENARIOS: dict[str, Callable[[Life], None]] = {
     "repack": _repack,
     "gc that archives": _gc_that_archives,
     "archive without gc": _archive_without_gc,
+}
+
+
+# Every sync of the protocol: what is synced, and a life in which it matters.
+SYNCS = {
+    "a pack": (r"\.pack$", "first commit"),
+    "a log record": (r"/log/\.[0-9a-f]+\.tmp$", "first commit"),
+    "a segment": (r"\.seg$", "gc that archives"),
+    "the folder of an epoch": (r"/log/[0-9a-f]{14}$", "first commit"),
+    "the shelves of packs": (r"/packs$", "first commit"),
+    "a shelf": (r"/packs/..$", "first commit"),
+    "the folder of epochs": (r"/log$", "gc that archives"),
+    "the folder of segments": (r"/segments$", "gc that archives"),
+    "the store": (r"/store$", "init"),
 }
 
 

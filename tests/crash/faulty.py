@@ -37,25 +37,26 @@ class Fault:
     code: int
     sticky: bool
 
+    def strikes(self, call: str, number: int) -> bool:
+        return call == self.call and (number >= self.nth if self.sticky else number == self.nth)
+
     def __str__(self) -> str:
         return f"{self.call}-{self.nth}-{errno.errorcode[self.code]}{'-sticky' if self.sticky else ''}"
 
 
 class FaultyDisk(Disk):
-    """Counts its calls; ``fault`` says which of them fail."""
+    """Counts its calls; ``faults`` say which of them fail."""
 
-    def __init__(self, fault: Fault | None = None) -> None:
-        self.fault = fault
+    def __init__(self, *faults: Fault) -> None:
+        self.faults = faults
         self.calls: Counter[str] = Counter()
 
     def _called(self, call: str, path: str) -> None:
         self.calls[call] += 1
-        fault = self.fault
-        if fault is None or call != fault.call or self.calls[call] < fault.nth:
-            return
-        if fault.sticky or self.calls[call] == fault.nth:
-            with storage_errors(call, path):
-                raise OSError(fault.code, os.strerror(fault.code))
+        for fault in self.faults:
+            if fault.strikes(call, self.calls[call]):
+                with storage_errors(call, path):
+                    raise OSError(fault.code, os.strerror(fault.code))
 
     def create(self, path: str) -> int:
         self._called("create", path)

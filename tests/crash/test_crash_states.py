@@ -6,15 +6,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
-from crash_scenarios import SCENARIOS, Known, check, lay_out, recorded
-from recording import Acknowledged, Crash, FolderSynced, RecordingDisk, Synced, crashes
+from crash_scenarios import MEMORY, SCENARIOS, SYNCS, Known, check, lay_out, recorded
+from figures import note
+from recording import Acknowledged, FolderSynced, RecordingDisk, Synced, crashes, distinct, sampled
 
 from deltackpt.fs.disk import Disk
-
-MEMORY = "/dev/shm"
 
 
 @pytest.fixture
@@ -23,21 +22,6 @@ def folder() -> Iterator[str]:
     made = tempfile.mkdtemp(prefix="deltackpt-crash-", dir=MEMORY if os.path.isdir(MEMORY) else None)
     yield made
     shutil.rmtree(made)
-
-
-def distinct(found: Iterator[Crash]) -> tuple[int, list[Crash]]:
-    """How many crashes there are, and one for each folder and knowledge: the same folder need not be tried twice."""
-    total = 0
-    kept: dict[tuple[object, int, int], Crash] = {}
-    for crash in found:
-        total += 1
-        kept.setdefault((frozenset(crash.tree.items()), id(crash.known), id(crash.next)), crash)
-    return total, list(kept.values())
-
-
-def sampled(found: Sequence[Crash], limit: int) -> list[Crash]:
-    """At most ``limit`` of them, evenly over the store's life."""
-    return [found[at * len(found) // limit] for at in range(limit)] if len(found) > limit else list(found)
 
 
 def survive(folder: str, scenario: str, *, bound: int, tears: int, limit: int) -> tuple[int, int]:
@@ -80,8 +64,7 @@ def test_every_crash_is_survived(folder: str, scenario: str) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_crash_is_survived_at_length(folder: str, scenario: str) -> None:
     total, tried = survive(folder, scenario, bound=4000, tears=16, limit=1_000)
-    with open(os.environ.get("DELTACKPT_FIGURES", os.devnull), "a", encoding="utf-8") as figures:
-        figures.write(f"{scenario}: {total} crash states, {tried} distinct folders tried\n")
+    note(f"{scenario}: {total} crash states, {tried} distinct folders tried")
 
 
 class NothingSynced(RecordingDisk):
@@ -139,20 +122,6 @@ class AcknowledgedEarly(RecordingDisk):
 @pytest.mark.parametrize("disk", [NothingSynced, NoFolderSynced, LinkedBeforeSynced, AcknowledgedEarly])
 def test_a_careless_disk_is_found_out(folder: str, disk: type[RecordingDisk]) -> None:
     assert not survives(folder, "first commit", disk)
-
-
-# Every sync of the protocol: what is synced, and a life in which it matters.
-SYNCS = {
-    "a pack": (r"\.pack$", "first commit"),
-    "a log record": (r"/log/\.[0-9a-f]+\.tmp$", "first commit"),
-    "a segment": (r"\.seg$", "gc that archives"),
-    "the folder of an epoch": (r"/log/[0-9a-f]{14}$", "first commit"),
-    "the shelves of packs": (r"/packs$", "first commit"),
-    "a shelf": (r"/packs/..$", "first commit"),
-    "the folder of epochs": (r"/log$", "gc that archives"),
-    "the folder of segments": (r"/segments$", "gc that archives"),
-    "the store": (r"/store$", "init"),
-}
 
 
 @pytest.mark.parametrize("what", SYNCS)

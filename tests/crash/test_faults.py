@@ -1,17 +1,19 @@
-"""Every call of the disk fails once, and from then on: a typed error of one line, and the store is as before."""
+"""Every call of the disk fails, once and from then on, alone and in pairs: a typed error, the store as before."""
 
 from __future__ import annotations
 
 import errno
 import os
+import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
 from crash_scenarios import ONE_THREAD, Life, large, noise, opened, refs_of, small, small_files
 from faulty import CALLS, Fault, FaultyDisk
+from figures import note
 from recording import RecordingDisk
 
 from deltackpt import Store
@@ -89,13 +91,16 @@ def faults(original: str, operation: str, copy: str) -> list[Fault]:
     return [Fault(call, nth, code, sticky) for call, nth in every for code in CODES for sticky in (False, True)]
 
 
-def suffer(path: str, operation: str, fault: Fault) -> bool:
-    """Run the operation with the fault and check what is left; whether it failed."""
+Faults = tuple[Fault, ...]
+
+
+def suffer(path: str, operation: str, faults: Faults) -> bool:
+    """Run the operation with the faults and check what is left; whether it failed."""
     disk = FaultyDisk()
     store = opened(path, disk)
     before = refs_of(store)
     disk.calls.clear()
-    disk.fault = fault
+    disk.faults = faults
     failure: DeltackptError | None = None
     try:
         with small_files():
@@ -104,46 +109,69 @@ def suffer(path: str, operation: str, fault: Fault) -> bool:
         failure = error
     store.close()
     if failure is not None:
-        assert "\n" not in str(failure), fault
-    _check_what_is_left(path, before, failure, fault)
+        assert "\n" not in str(failure), faults
+    _check_what_is_left(path, before, failure, faults)
     return failure is not None
 
 
-def _check_what_is_left(path: str, before: dict[str, str], failure: DeltackptError | None, fault: Fault) -> None:
+def _check_what_is_left(path: str, before: dict[str, str], failure: DeltackptError | None, faults: Faults) -> None:
     with Store(path, options=ONE_THREAD) as store:
         after = refs_of(store)
         if failure is not None and not isinstance(failure, UnknownOutcomeError):
-            assert after == before, (fault, failure)
+            assert after == before, (faults, failure)
         assert (store.load("main")["kept"] == KEPT).all() if "kept" in store.load("main") else True
-        assert store.verify(data=True).problems == [], fault
+        assert store.verify(data=True).problems == [], faults
         store.commit(small(33), branch="later")
         store.gc()
-        assert store.verify(data=True).problems == [], fault
+        assert store.verify(data=True).problems == [], faults
 
 
-def suffer_all(original: str, operation: str, copy: str, found: list[Fault]) -> int:
+def suffer_all(original: str, operation: str, copy: str, found: Sequence[Faults]) -> int:
     failed = 0
-    for fault in found:
+    for faults in found:
         shutil.rmtree(copy)
         shutil.copytree(original, copy)
-        failed += suffer(copy, operation, fault)
+        failed += suffer(copy, operation, faults)
     return failed
+
+
+def alone(found: Sequence[Fault]) -> list[Faults]:
+    return [(fault,) for fault in found]
+
+
+def paired(found: Sequence[Fault], times: int) -> list[Faults]:
+    """Pairs at random: the second strikes the operation that goes on, or what cleans up after the first."""
+    chance = random.Random(len(found))
+    later = [Fault(call, nth, code, sticky=False) for call in CALLS for nth in range(1, 9) for code in CODES]
+    return [(chance.choice(found), chance.choice([*found, *later])) for _ in range(times)]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_calls_that_fail(original: str, operation: str, copy: str) -> None:
     found = faults(original, operation, copy)
     # Of many, every fifth: six variants of each call, so each call is among them. The campaign takes all.
-    assert suffer_all(original, operation, copy, found[:: 1 if len(found) < 60 else 5]) > len(found) // 40
+    assert suffer_all(original, operation, copy, alone(found[:: 1 if len(found) < 60 else 5])) > len(found) // 40
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_two_calls_that_fail(original: str, operation: str, copy: str) -> None:
+    pairs = paired(faults(original, operation, copy), 40)
+    assert suffer_all(original, operation, copy, pairs) > 10
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_call_that_fails(original: str, operation: str, copy: str) -> None:
     found = faults(original, operation, copy)
-    failed = suffer_all(original, operation, copy, found)
-    with open(os.environ.get("DELTACKPT_FIGURES", os.devnull), "a", encoding="utf-8") as figures:
-        figures.write(f"{operation}: {len(found)} faults, {failed} of them refused the operation\n")
+    failed = suffer_all(original, operation, copy, alone(found))
+    note(f"{operation}: {len(found)} faults, {failed} of them refused the operation")
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_many_pairs_of_calls_that_fail(original: str, operation: str, copy: str) -> None:
+    failed = suffer_all(original, operation, copy, paired(faults(original, operation, copy), 1_000))
+    note(f"{operation}: 1000 pairs of faults, {failed} of them refused the operation")
 
 
 def test_init_that_fails_can_be_tried_again(tmp_path: object) -> None:

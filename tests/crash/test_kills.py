@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from crash_scenarios import ONE_THREAD, noise, small
+from figures import note
 
 from deltackpt import Store
 
@@ -144,5 +145,4 @@ def test_killed_at_any_moment(path: str) -> None:
 @pytest.mark.campaign
 def test_killed_very_often(path: str) -> None:
     acknowledged = kill_often(path, 500, 2)
-    with open(os.environ.get("DELTACKPT_FIGURES", os.devnull), "a", encoding="utf-8") as figures:
-        figures.write(f"500 kills, {acknowledged} acknowledged commits\n")
+    note(f"500 kills, {acknowledged} acknowledged commits")

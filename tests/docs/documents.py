@@ -22,3 +22,10 @@ class Block:
 def blocks(path: Path) -> list[Block]:
     text = path.read_text()
     return [Block(found[1], found[2], text.count("\n", 0, found.start()) + 1) for found in _BLOCK.finditer(text)]
+
+
+def golden(page: str, name: str) -> bytes:
+    """The bytes of that name on a page of the format."""
+    texts = [block.text for block in blocks(ROOT / "docs" / "format" / page) if block.language == "golden"]
+    (text,) = [text for text in texts if text.startswith(f"{name}\n")]
+    return bytes.fromhex(text.removeprefix(f"{name}\n"))

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import gguf
-import numpy as np
+import numpy
 import onnx
 import pytest
+import tool_folders
 import torch
 import torch.distributed.checkpoint as dcp
 import zarr
+from environments import ROOT, TENSORFLOW
 from safetensors.torch import save_file
+from trees import listed
 
 from deltackpt import Store
-from deltackpt.content.open import open_state
+from deltackpt.convert.changes import Changes, Renaming
 from deltackpt.convert.convert import Conversion, convert_path
-from deltackpt.convert.formats import FORMATS
+from deltackpt.convert.of_path import state_of_path
 
-PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+PAGE = ROOT / "docs" / "formats.md"
 TENSORS = {f"layer.{n}.weight": torch.randn(256, 1024, generator=torch.Generator().manual_seed(n)) for n in range(4)}
+CHUNK = re.compile(r"/c(/\d+)*$")
+"""What our reader of zarr adds to an array's name."""
 PLAIN = sum(tensor.numel() * tensor.itemsize for tensor in TENSORS.values())
 
 
@@ -59,15 +65,26 @@ def write_dcp(path: Path) -> None:
         dcp.save({"model": TENSORS}, checkpoint_id=path, no_dist=True)
 
 
+def write_npz(path: Path) -> None:
+    numpy.savez(path.open("wb"), **{name: tensor.numpy() for name, tensor in TENSORS.items()})
+
+
+def write_tensorflow(path: Path) -> None:
+    path.mkdir()
+    write_npz(arrays := path.with_name("arrays.npz"))
+    TENSORFLOW.run(ROOT / "tests/formats/write_tensorflow.py", arrays, path / "model")
+
+
 WRITERS: dict[str, tuple[str | None, Callable[[Path], None]]] = {
     "safetensors": ("safetensors", lambda path: save_file(TENSORS, path)),
     "safetensors, sharded": ("safetensors", sharded),
     "PyTorch": ("pt", lambda path: torch.save(TENSORS, path)),
     "PyTorch before zip": (None, lambda path: torch.save(TENSORS, path, _use_new_zipfile_serialization=False)),
-    "NumPy .npz": ("npz", lambda path: np.savez(path.open("wb"), **{k: v.numpy() for k, v in TENSORS.items()})),
-    "GGUF": (None, write_gguf),
-    "ONNX": (None, write_onnx),
-    "zarr 3, not compressed": (None, write_zarr),
+    "NumPy .npz": ("npz", write_npz),
+    "GGUF": ("gguf", write_gguf),
+    "ONNX": ("onnx", write_onnx),
+    "zarr 3, not compressed": ("zarr", write_zarr),
+    "TensorFlow": ("tf", write_tensorflow),
     "torch.distributed.checkpoint": (None, write_dcp),
 }
 
@@ -86,32 +103,64 @@ def row(store: Store, folder: Path, name: str) -> str:
     untyped = sum(part.untyped for part in commit.parts)
     typed = 1 - untyped / commit.logical_bytes
     once = commit.stored_bytes < 0.02 * PLAIN
-    exact = written in FORMATS and round_trip(path, folder, written)
-    cells = (yes(same), f"{int(typed * 1000) / 10:.1f} %", yes(once), yes(written is not None), yes(exact))
+    exact = written is not None and round_trip(path, folder, written)
+    cells = (yes(same), share(typed), yes(once), yes(written is not None), yes(exact))
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def round_trip(path: Path, folder: Path, written: str | None) -> bool:
+def round_trip(path: Path, folder: Path, written: str) -> bool:
     """Whether what is converted to the format, from what its library wrote, and read again has the same bits."""
-    assert written is not None
-    convert_path(
-        str(path), str(folder / f"out.{written}"), Conversion(written), part="model" if path.is_dir() else None
-    )
-    found = open_state(folder / f"out.{written}")
-    return found.keys() == {*TENSORS} and all(np.array_equal(found[name], TENSORS[name]) for name in TENSORS)
+    out = folder / f"out.{written}"
+    if written == "tf":
+        TENSORFLOW.run("-m", "deltackpt", "convert", path, out, "--format", "tf", "--part", "model")
+    else:
+        conversion = Conversion(written, Changes(renamings=(Renaming(CHUNK, ""),)))
+        convert_path(str(path), str(out), conversion, part=part_of(path))
+    with state_of_path(str(out), part_of(out)) as state:
+        found = {CHUNK.sub("", one.name): (one.dtype.name, one.shape, bytes(one.read())) for one in state.tensors}
+    return found == {name: ("float32", tuple(one.shape), one.numpy().tobytes()) for name, one in TENSORS.items()}
+
+
+def part_of(path: Path) -> str | None:
+    """The part of a folder that holds its model."""
+    return "model" if any(path.glob("model*")) else None
+
+
+def share(typed: float) -> str:
+    return f"{int(typed * 1000) / 10:.1f} %"
 
 
 def yes(true: bool) -> str:
     return "yes" if true else "no"
 
 
+def folder_row(store: Store, path: Path, name: str) -> str:
+    """The row of a folder that a training tool wrote."""
+    tool_folders.written(name, path)
+    commit = store.commit_path(path)
+    store.checkout("main", back := path.with_name("back"))
+    typed = 1 - sum(part.untyped for part in commit.parts) / commit.logical_bytes
+    parts = ", ".join(f"`{part.name}`" for part in commit.parts if part.name)
+    return f"| {name} | {yes(listed(path) == listed(back))} | {share(typed)} | {parts} |"
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=TENSORFLOW.wanted if name == "TensorFlow" else ()) for name in WRITERS],
+)
 def test_the_matrix(store: Store, tmp_path: Path, name: str) -> None:
     (folder := tmp_path / "files").mkdir()
     assert row(store, folder, name) in PAGE.read_text().splitlines()
 
 
-def test_the_matrix_has_no_other_rows() -> None:
-    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
-    assert [line.split(" | ")[0].removeprefix("| ") for line in rows] == list(WRITERS)
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", tool_folders.WRITERS)
+def test_the_folders_of_training_tools(store: Store, tmp_path: Path, name: str) -> None:
+    assert folder_row(store, tmp_path / "checkpoint", name) in PAGE.read_text().splitlines()
+
+
+def test_the_tables_have_no_other_rows() -> None:
+    lines = PAGE.read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith(("| format |", "| folder |"))]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in rows] == [*WRITERS, *tool_folders.WRITERS]

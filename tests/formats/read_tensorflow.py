@@ -1,14 +1,20 @@
-"""Run by TensorFlow's interpreter: the tensors of the checkpoint PREFIX as it reads them, as JSON of name to bytes."""
+"""Run by TensorFlow's interpreter: the tensors of a checkpoint, or of the newest one in a folder, as it reads them.
+
+JSON of name to element type, shape and bytes.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import tensorflow as tf
 
 if __name__ == "__main__":
-    reader = tf.train.load_checkpoint(sys.argv[1])
+    prefix = tf.train.latest_checkpoint(sys.argv[1]) if os.path.isdir(sys.argv[1]) else sys.argv[1]
+    reader = tf.train.load_checkpoint(prefix)
     types = reader.get_variable_to_dtype_map()
-    names = [name for name, kind in types.items() if kind != tf.string]
-    sys.stdout.write(json.dumps({name: reader.get_tensor(name).tobytes().hex() for name in names}))
+    tensors = {name: reader.get_tensor(name) for name, kind in types.items() if kind != tf.string}
+    told = {name: (types[name].name, list(one.shape), one.tobytes().hex()) for name, one in tensors.items()}
+    sys.stdout.write(json.dumps(told))

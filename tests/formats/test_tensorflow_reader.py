@@ -10,7 +10,7 @@ import google_crc32c
 import ml_dtypes
 import numpy as np
 import pytest
-import tensorflow_environment
+from environments import TENSORFLOW
 from folders import folder_of, reading_of, tensors_below
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,12 +83,12 @@ def test_the_checksum_is_the_librarys(data: bytes) -> None:
     assert crc32c(data) == google_crc32c.value(data)
 
 
-@tensorflow_environment.wanted
+@TENSORFLOW.wanted
 @pytest.mark.parametrize("prefix", ["saved/ckpt", "object/ckpt-10"])
 def test_tensorflow_reads_the_same_from_files_it_has_just_written(tmp_path: Path, prefix: str) -> None:
-    tensorflow_environment.run(HERE / "golden/make_tensorflow.py", str(tmp_path))
-    theirs = json.loads(tensorflow_environment.run(HERE / "read_tensorflow.py", str(tmp_path / prefix)))
+    TENSORFLOW.run(HERE / "golden/make_tensorflow.py", tmp_path)
+    theirs = json.loads(TENSORFLOW.run(HERE / "read_tensorflow.py", tmp_path / prefix))
     found = tensors_below(tmp_path)[f"{prefix}.data-00000-of-00001"]
-    assert {name.removesuffix(VARIABLE_SUFFIX): bytes.fromhex(plain) for name, plain in theirs.items()} == {
-        name: plain for name, (_, plain) in found.items()
+    assert {name.removesuffix(VARIABLE_SUFFIX): (shape, raw) for name, (_, shape, raw) in theirs.items()} == {
+        name: (list(span.shape), plain.hex()) for name, (span, plain) in found.items()
     }

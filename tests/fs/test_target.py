@@ -94,3 +94,11 @@ def test_a_disk_that_is_too_small_says_so_at_once(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError), TargetFile(Small(), str(tmp_path / "out"), 5):
         pass
     assert files(tmp_path) == {}
+
+
+def test_a_library_writes_by_path(tmp_path: Path) -> None:
+    with TargetFile(Disk(), str(tmp_path / "out"), 3) as target:
+        Path(target.staged).write_bytes(b"more than that")
+        assert target.size == 14
+        assert not (tmp_path / "out").exists()
+    assert files(tmp_path) == {"out": b"more than that"}

@@ -200,3 +200,32 @@ def test_a_target_that_cannot_be(tmp_path: Path) -> None:
 def test_a_name_as_long_as_names_can_be(tmp_path: Path) -> None:
     write(out := tmp_path / ("ü" * 127))
     assert (out / "sub/w").read_bytes() == b"abcde"
+
+
+def test_what_a_library_writes_by_path_is_taken_in(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with TargetFolder(Disk(), str(out), 5) as target:
+        target.folder("", 0o755, NEW)
+        (staged := Path(target.staged)).joinpath("a/b").mkdir(parents=True)
+        (staged / "a/b/one").write_bytes(b"123")
+        (staged / "two").write_bytes(b"45")
+        (staged / "two").chmod(0o600)
+        os.utime(staged / "a", ns=(OLD, OLD))
+        assert target.take_in() == 5
+        assert listed(tmp_path) == [staged.name]
+    assert listed(tmp_path) == ["out"]
+    assert ((out / "a/b/one").read_bytes(), (out / "two").read_bytes()) == (b"123", b"45")
+    assert stat.S_IMODE((out / "two").lstat().st_mode) == 0o600
+    assert ((out / "a").lstat().st_mtime_ns, out.lstat().st_mtime_ns) == (OLD, NEW)
+
+
+def test_what_a_library_leaves_half_done_is_removed(tmp_path: Path) -> None:
+    def fail() -> None:
+        with TargetFolder(Disk(), str(tmp_path / "out"), 5) as target:
+            (Path(target.staged) / "deep").mkdir()
+            (Path(target.staged) / "deep/file").write_bytes(b"1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert listed(tmp_path) == []

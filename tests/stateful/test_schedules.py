@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from figures import note
 from schedules import Actor, run
 
 from deltackpt import Commit, Options, Store
@@ -242,5 +243,4 @@ def test_schedules(prepared: str, case: str, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("case", CASES)
 def test_many_schedules(prepared: str, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = play_many(prepared, case, range(1_000, 1_400), monkeypatch)
-    with open(os.environ.get("DELTACKPT_FIGURES", os.devnull), "a", encoding="utf-8") as figures:
-        figures.write(f"{case}: 400 schedules, {steps} steps\n")
+    note(f"{case}: 400 schedules, {steps} steps")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from disks import damage
+from figures import note
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -329,5 +330,4 @@ def test_a_store_is_a_dict() -> None:
 @pytest.mark.campaign
 def test_a_store_is_a_dict_at_length() -> None:
     run(examples=600, steps=60)
-    with open(os.environ.get("DELTACKPT_FIGURES", os.devnull), "a", encoding="utf-8") as figures:
-        figures.write(f"state machine: 600 lives, {StoreMachine.steps} steps\n")
+    note(f"state machine: 600 lives, {StoreMachine.steps} steps")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from figures import note
 
 from deltackpt import Store
 from deltackpt.demo.fingerprints import fingerprints
@@ -104,5 +105,4 @@ def test_a_training_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: 
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_very_often(tmp_path: Path, seed: int) -> None:
     kill_often(tmp_path, 10, 100 + seed)
-    with open(os.environ.get("DELTACKPT_FIGURES", os.devnull), "a", encoding="utf-8") as figures:
-        figures.write("a training killed 10 times: every loss and the final state as without\n")
+    note("a training killed 10 times: every loss and the final state as without")

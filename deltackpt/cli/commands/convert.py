@@ -23,8 +23,8 @@ from deltackpt.cli.text import shown, size
 def command(settings: Settings, /, source: str, output: str, part: str | None, force: bool, **options: Any) -> None:
     """Write the tensors of the checkpoint IN, a file or folder of any tool, to OUT.
 
-    The name of OUT tells the format (.safetensors, .pt, .npz) unless --format does. Nothing in IN is ever executed, and
-    one tensor is in memory at a time.
+    The name of OUT tells the format (.safetensors, .pt, .gguf, .onnx, .zarr, .npz) unless --format does. Nothing in
+    IN is ever executed, and one tensor is in memory at a time.
     """
     from deltackpt.convert.convert import convert_path
 

@@ -18,7 +18,7 @@ def plan_lines(plan: RepairPlan, *, execute: bool) -> Iterator[str]:
             yield f"  {'' if execute else 'to be '}kept in quarantine: {shown(mend.aside)}"
     yield from problem_lines(plan.losses)
     if not plan.complete:
-        yield "what depends on the log can be looked at when that is mended: run `deltackpt repair --execute`"
+        yield "what else may be damaged can be looked at when that is mended: run `deltackpt repair --execute`"
     elif plan.empty:
         yield "nothing to repair" if plan.ok else "nothing to repair, but for what is lost"
     elif execute:

@@ -1,4 +1,4 @@
-"""What gc and repack did."""
+"""What gc, repack and parity did."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from deltackpt.cli.text import counted, size
 from deltackpt.maintenance.gc import GcPlan
+from deltackpt.maintenance.parity.protect import Protection
 from deltackpt.maintenance.repack.repack import RepackReport
 
 
@@ -55,3 +56,16 @@ def repack_document(report: RepackReport, *, dry_run: bool) -> dict[str, Any]:
         "before_seconds": report.before_seconds,
         "after_seconds": report.after_seconds,
     }
+
+
+def protection_lines(report: Protection) -> Iterator[str]:
+    yield (
+        f"parity of {size(report.nbytes)} written for {counted(report.packs, 'pack')};"
+        f" {counted(report.kept, 'pack')} had it"
+    )
+    if report.removed:
+        yield f"removed that of {counted(report.removed, 'pack')} that are gone"
+
+
+def protection_document(report: Protection) -> dict[str, Any]:
+    return {"packs": report.packs, "bytes": report.nbytes, "kept": report.kept, "removed": report.removed}

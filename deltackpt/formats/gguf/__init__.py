@@ -2,7 +2,7 @@
 
 ``limits``  the stated limits               ``codes``  types of tensors and of metadata values, by number
 ``metadata``  keys and values, stepped over ``infos``  what the file says of its tensors, checked
-``reader``  a file as spans
+``reader``  a file as spans         ``values``  keys and values, read
 """
 
 from deltackpt.formats.gguf.reader import read_spans, recognises

@@ -5,6 +5,8 @@ Of the tensors' numbers ggml has retired 4, 5, 31 to 33 and 36 to 38; others tha
 
 from __future__ import annotations
 
+from struct import calcsize
+
 from deltackpt.tensor.dtype import DType, dtype_named
 
 TENSOR_TYPES: dict[int, DType] = {
@@ -51,5 +53,18 @@ UINT32 = 4
 STRING = 8
 ARRAY = 9
 
-# uint8, int8, uint16, int16, uint32, int32, float32, bool; uint64, int64, float64
-SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, UINT32: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+# As the module struct has them: uint8, int8, uint16, int16, uint32, int32, float32, bool; uint64, int64, float64.
+SCALAR_FORMATS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    UINT32: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
+SCALAR_BYTES = {kind: calcsize(f"<{format}") for kind, format in SCALAR_FORMATS.items()}

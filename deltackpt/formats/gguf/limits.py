@@ -15,6 +15,9 @@ MAX_NAME_BYTES = 4096
 MAX_STRINGS = 1 << 21
 """Texts in all arrays together: each costs a step. The largest vocabularies have some 800,000 with their merges."""
 
+MAX_TAKEN_ITEMS = 1 << 22
+"""Items of an array that goes over into another file: each becomes a Python object."""
+
 MAX_ARRAY_DEPTH = 4
 """Arrays of arrays are in the format's description, and no known writer makes any."""
 

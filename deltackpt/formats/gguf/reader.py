@@ -34,12 +34,17 @@ def read_spans(file: SourceFile) -> tuple[Span, ...]:
     that are not in the table. Whether a file is one of several (``split.count``) makes no difference.
     """
     cursor = Cursor(file, MAX_HEADER_BYTES)
-    _check_version(cursor)
-    tensors = _count(cursor, "the number of tensors", MAX_TENSORS, _LEAST_INFO)
-    keys = _count(cursor, "the number of keys", MAX_KEYS, _LEAST_KEY)
+    tensors, keys = read_counts(cursor)
     alignment = read_alignment(cursor, keys)
     infos = tuple(read_infos(cursor, tensors, alignment))
     return _spans(file, infos, cursor.at, alignment)
+
+
+def read_counts(cursor: Cursor) -> tuple[int, int]:
+    """The beginning of a file: how many tensors it has, and how many keys, which come next."""
+    _check_version(cursor)
+    tensors = _count(cursor, "the number of tensors", MAX_TENSORS, _LEAST_INFO)
+    return tensors, _count(cursor, "the number of keys", MAX_KEYS, _LEAST_KEY)
 
 
 def _check_version(cursor: Cursor) -> None:

@@ -36,10 +36,11 @@ _TYPES: dict[int, DType] = {
 
 # Types of which a byte holds several values, and how many: uint4, int4, float4e2m1, uint2, int2. Bytes are filled
 # without regard to rows, so a tensor keeps its shape only when a row is a whole number of bytes.
+_FLOAT4 = 23
 _PACKED: dict[int, tuple[DType, int]] = {
     21: (DTYPES["uint8"], 2),
     22: (DTYPES["uint8"], 2),
-    23: (DTYPES["float4_e2m1fn_x2"], 2),
+    _FLOAT4: (DTYPES["float4_e2m1fn_x2"], 2),
     25: (DTYPES["uint8"], 4),
     26: (DTYPES["uint8"], 4),
 }
@@ -57,3 +58,12 @@ def form_of(number: int, dims: tuple[int, ...]) -> Form | None:
     if dims and dims[-1] % values == 0:
         return dtype, (*dims[:-1], dims[-1] // values)
     return DTYPES["uint8"], (-(-prod(dims) // values),)
+
+
+def written_as(dtype: DType, shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]] | None:
+    """The number and dims of a tensor that has ``dtype`` and ``shape`` when it is read; None when there are none."""
+    for number, known in _TYPES.items():
+        if known == dtype:
+            return number, shape
+    values = _PACKED[_FLOAT4][1]
+    return (_FLOAT4, (*shape[:-1], shape[-1] * values)) if dtype == _PACKED[_FLOAT4][0] and shape else None

@@ -2,7 +2,8 @@
 
 1. ``store.json``, then the log: without them nothing else can be looked at. They are mended by the folder, not by an
    open store, since one with a damaged log may not open.
-2. Packs and lost chunks, of the store as it is then.
+2. Damaged packs that have parity are made again, byte by byte.
+3. Packs and lost chunks, of the store as it is then.
 
 Nothing is ever deleted. A repair may be interrupted anywhere; the next one takes up what is left, and after one that
 went through the next has nothing to do.
@@ -19,6 +20,7 @@ from deltackpt.chunkstore.transaction import StaleTransactionError
 from deltackpt.errors import LockedError
 from deltackpt.fs.disk import Disk
 from deltackpt.history.repository import Options, Repository
+from deltackpt.maintenance.parity.restore import plan_restorations
 from deltackpt.maintenance.repair.evidence import gather
 from deltackpt.maintenance.repair.facts import plan_facts
 from deltackpt.maintenance.repair.log import LogRepair
@@ -61,6 +63,12 @@ def repair(
         if log.needed:
             # What the damaged record carried stands elsewhere in its substitute.
             repository.chunks.rebuild()
+        restorations = list(plan_restorations(disk, layout))
+        mends += [restoration.mend for restoration in restorations]
+        if restorations and not execute:
+            return RepairPlan(tuple(mends), log.losses(), complete=False)
+        for restoration in restorations:
+            restoration.execute()
         opened = [stack.enter_context(closing(source)) for source in open_sources(repository, sources)]
         packs = _repair_packs(repository, opened, execute, progress)
         return RepairPlan((*mends, *packs.mends), (*log.losses(), *packs.losses))

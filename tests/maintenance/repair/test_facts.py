@@ -7,18 +7,21 @@ from pathlib import Path
 
 import pytest
 from damaged import STEPS, build, check_mended, loads
+from disks import make_newer
 
 from deltackpt import InvalidInputError, NotFoundError, Store
 from deltackpt.errors import UnsupportedError
 
 
-@pytest.mark.parametrize("how", ["a digit", "nonsense", "missing"])
+@pytest.mark.parametrize("how", ["a digit", "the version", "nonsense", "missing"])
 def test_store_json(tmp_path: Path, how: str) -> None:
     build(tmp_path / "store").close()
     path = tmp_path / "store" / "store.json"
     before = json.loads(path.read_text())
     if how == "a digit":
         path.write_text(path.read_text().replace(before["check"], before["check"][::-1]))
+    elif how == "the version":
+        path.write_text(path.read_text().replace('"format": 0', '"format": 1'))
     elif how == "nonsense":
         path.write_bytes(b"\xff" * 90)
     else:
@@ -29,7 +32,7 @@ def test_store_json(tmp_path: Path, how: str) -> None:
     after = json.loads(path.read_text())
     told = ("format", "hash", "chunk_bytes", "epoch", "reserve_bytes")
     assert {key: after[key] for key in told} == {key: before[key] for key in told}
-    if how == "a digit":
+    if how in ("a digit", "the version"):
         assert after["store_id"] == before["store_id"]
     assert (tmp_path / "store" / "quarantine").exists() == (how != "missing")
     with Store(tmp_path / "store") as store:
@@ -40,8 +43,7 @@ def test_store_json(tmp_path: Path, how: str) -> None:
 
 def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
     build(tmp_path / "store").close()
-    path = tmp_path / "store" / "store.json"
-    path.write_text(path.read_text().replace('"format": 0', '"format": 9'))
+    make_newer(tmp_path / "store")
     with pytest.raises(UnsupportedError, match="upgrade"):
         Store.repair(tmp_path / "store", execute=True)
 

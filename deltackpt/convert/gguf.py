@@ -1,0 +1,106 @@
+"""GGUF in one file, by way of its own library.
+
+Keys of GGUF files that the tensors come from are taken over. Where there are none, ``general.architecture``, which the
+format requires, is the ``model_type`` of the model's configuration, or else ``unknown``.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from typing import Any
+
+from deltackpt.convert.arrays import check_types
+from deltackpt.convert.flat import VALUES, FlatState, FlatTensor
+from deltackpt.convert.library import library
+from deltackpt.convert.names import check_names
+from deltackpt.errors import InvalidInputError
+from deltackpt.formats.gguf.codes import ARRAY, STRING, TENSOR_TYPES
+from deltackpt.formats.gguf.limits import MAX_RANK
+from deltackpt.formats.gguf.metadata import ALIGNMENT_KEY
+from deltackpt.formats.gguf.values import Keys, Value
+from deltackpt.formats.wording import quoted
+from deltackpt.fs.disk import Disk, storage_errors
+from deltackpt.fs.target import TargetFile
+
+ARCHITECTURE = "general.architecture"
+UNKNOWN = "unknown"
+
+# The format says 64, and its C library counts the zero byte that ends a name.
+MAX_NAME_BYTES = 63
+_NUMBERS = {dtype.name: number for number, dtype in TENSOR_TYPES.items()}
+
+_log = logging.getLogger("deltackpt")
+
+
+def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
+    """Write the file; returns its size. InvalidInputError for types, names and dimensions that GGUF does not have."""
+    import numpy as np
+
+    gguf = library("gguf", "GGUF")
+    values = state.values_text("GGUF")
+    check_names(state, "GGUF", MAX_NAME_BYTES)
+    check_types(state, "GGUF has", _NUMBERS)
+    _check_ranks(state)
+    keys = dict(state.origin.keys())
+    if values is not None:
+        keys[VALUES] = Value(STRING, values.encode())
+    with TargetFile(disk, path, state.nbytes, force=force) as target, storage_errors("writing", path):
+        writer = gguf.GGUFWriter(target.staged, _architecture(state, keys))
+        with closing(writer):
+            _add_keys(gguf, writer, keys)
+            for tensor in state.tensors:
+                _add_info(gguf, writer, tensor)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            for tensor in state.tensors:
+                writer.write_tensor_data(np.frombuffer(tensor.read(), np.uint8))
+            writer.flush()
+        state.check_unchanged()
+        return target.size
+
+
+def _check_ranks(state: FlatState) -> None:
+    for tensor in state.tensors:
+        if len(tensor.shape) > MAX_RANK:
+            raise InvalidInputError(
+                f"tensor {quoted(tensor.name)} has {len(tensor.shape)} dimensions, GGUF has {MAX_RANK} at most;"
+                " reshape it, or leave it out with --select"
+            )
+
+
+def _architecture(state: FlatState, keys: Keys) -> str:
+    if (known := keys.get(ARCHITECTURE)) is not None and isinstance(known.content, bytes):
+        return known.content.decode(errors="replace") or UNKNOWN
+    config = state.origin.config()
+    told = config.get("model_type") if isinstance(config, dict) else None
+    return told if isinstance(told, str) and told else UNKNOWN
+
+
+def _add_keys(gguf: Any, writer: Any, keys: Keys) -> None:
+    for key, value in keys.items():
+        if key == ALIGNMENT_KEY.decode():
+            writer.add_custom_alignment(value.content)
+        elif key != ARCHITECTURE and _has_items(key, value):
+            kind, item_kind = value.kind, value.item_kind
+            inner = None if item_kind is None else gguf.GGUFValueType(item_kind)
+            writer.add_key_value(key, value.content, gguf.GGUFValueType(kind), inner)
+
+
+def _has_items(key: str, value: Value) -> bool:
+    if value.kind == ARRAY and not value.content:
+        _log.warning("key %s is an empty array, which GGUF's library does not write; left out", quoted(key))
+        return False
+    return True
+
+
+def _add_info(gguf: Any, writer: Any, tensor: FlatTensor) -> None:
+    """What the file says of a tensor; of blocks, the library wants the number of values."""
+    import numpy as np
+
+    *rows, last = tensor.shape or (1,)
+    shape = (*rows, last * (tensor.dtype.block_values or 1)) if tensor.shape else ()
+    kind = gguf.GGMLQuantizationType(_NUMBERS[tensor.dtype.name])
+    # The NumPy type counts for nothing beside ``raw_dtype``, unless it is uint8.
+    writer.add_tensor_info(tensor.name, shape, np.dtype(np.float32), tensor.nbytes, raw_dtype=kind)

@@ -1,0 +1,40 @@
+"""The messages of an ONNX model that holds tensors and has no nodes, without the tensors' data.
+
+Numbers and texts beside the tensors are a property of the model, as JSON under ``deltackpt.values``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deltackpt.convert.flat import VALUES, FlatState, FlatTensor
+from deltackpt.convert.names import check_names
+from deltackpt.errors import InvalidInputError
+from deltackpt.formats.onnx.codes import written_as
+from deltackpt.formats.onnx.limits import MAX_NAME_BYTES
+from deltackpt.formats.wording import quoted
+
+NAME = "deltackpt"
+"""Of the producer and of the graph."""
+
+
+def model_of(onnx: Any, state: FlatState) -> Any:
+    """The ``ModelProto`` without initializers. InvalidInputError for types and names that ONNX does not have."""
+    values = state.values_text("ONNX")
+    check_names(state, "ONNX", MAX_NAME_BYTES)
+    for tensor in state.tensors:
+        if written_as(tensor.dtype, tensor.shape) is None:
+            form = f"{tensor.dtype} {list(tensor.shape)}"
+            raise InvalidInputError(f"tensor {quoted(tensor.name)}: ONNX has no {form}; leave it out with --select")
+    model = onnx.helper.make_model(onnx.helper.make_graph([], NAME, [], []), producer_name=NAME)
+    if values is not None:
+        onnx.helper.set_model_props(model, {VALUES: values})
+    return model
+
+
+def tensor_of(onnx: Any, tensor: FlatTensor) -> Any:
+    """The ``TensorProto`` without data."""
+    form = written_as(tensor.dtype, tensor.shape)
+    assert form is not None
+    number, dims = form
+    return onnx.TensorProto(name=tensor.name, data_type=number, dims=dims)

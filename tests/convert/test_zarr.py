@@ -1,0 +1,100 @@
+"""zarr: what its own library reads from what we wrote, group by group; what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from samples import Plain, plain, read_back, saved
+
+from deltackpt import InvalidInputError, Store
+from deltackpt.convert.changes import Changes
+from deltackpt.convert.convert import Conversion, convert_path
+
+TYPES = (
+    *("float64", "float32", "float16", "complex64", "complex128", "bool"),
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)
+
+
+def found(path: Path) -> Plain:
+    """What the library finds, by the paths of arrays."""
+    root = zarr.open_group(path, mode="r")
+    arrays = {name: array for name, array in root.members(max_depth=None) if isinstance(array, zarr.Array)}
+    return {name: (one.dtype.name, one.shape, np.asarray(one[...]).tobytes()) for name, one in arrays.items()}
+
+
+def test_every_type_and_shape_is_read_by_the_library(store: Store, tmp_path: Path) -> None:
+    expected = plain(TYPES) | {"zeros": ("float32", (2, 2), bytes(16)), "minus": ("float32", (1,), b"\0\0\0\x80")}
+    out = tmp_path / "out.zarr"
+    written = convert_path(str(saved(tmp_path / "in.pt", expected)), str(out), Conversion("zarr"))
+    assert written == sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    assert found(out) == expected
+    assert all(array.compressors == () for _, array in zarr.open_group(out, mode="r")["shape"].arrays())
+    # Our own reader names chunks, and what has no bytes has no chunk.
+    ours = {name.split("/c/")[0].removesuffix("/c"): form for name, form in read_back(out).items()}
+    assert ours == {name: form for name, form in expected.items() if form[2]}
+    commit = store.commit(out)
+    assert sum(part.nbytes - part.untyped for part in commit.parts) == sum(len(raw) for *_, raw in expected.values())
+    store.checkout("main", tmp_path / "again.zarr")
+    assert found(tmp_path / "again.zarr") == expected
+
+
+def test_slashes_are_groups_and_other_signs_are_not(tmp_path: Path) -> None:
+    names = ("a.b/weight", "a.b/bias", "a.c", "x y/ä")
+    torch.save({name: torch.ones(3) for name in names}, tmp_path / "in.pt")
+    convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out.zarr"), Conversion("zarr"))
+    root = zarr.open_group(tmp_path / "out.zarr", mode="r")
+    assert sorted(name for name, _ in root.groups()) == ["a.b", "x y"]
+    assert set(found(tmp_path / "out.zarr")) == set(names)
+
+
+def test_values_are_an_attribute(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2), "epoch": 3, "name": "run"}, tmp_path / "in.pt")
+    convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out.zarr"), Conversion("zarr"))
+    attributes = zarr.open_group(tmp_path / "out.zarr", mode="r").attrs.asdict()
+    assert {name: json.loads(text) for name, text in attributes.items()} == {
+        "deltackpt.values": {"epoch": 3, "name": "run"}
+    }
+
+
+def test_what_is_there_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    torch.save({"w": torch.ones(2)}, tmp_path / "in.pt")
+    convert_path(str(tmp_path / "in.pt"), str(out), Conversion("zarr"))
+    torch.save({"v": torch.ones(2)}, tmp_path / "in.pt")
+    with pytest.raises(InvalidInputError, match="exists already"):
+        convert_path(str(tmp_path / "in.pt"), str(out), Conversion("zarr"))
+    assert set(found(out)) == {"w"}
+    convert_path(str(tmp_path / "in.pt"), str(out), Conversion("zarr"), force=True)
+    assert set(found(out)) == {"v"}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "told"),
+    [
+        ({"w": torch.ones(2, dtype=torch.bfloat16)}, "zarr has no bfloat16; convert it with --dtype fp32"),
+        ({"w": torch.ones(2).to(torch.float8_e5m2)}, "zarr has no float8_e5m2; leave it out with --select"),
+        ({"a": torch.ones(2), "a/b/c": torch.ones(2)}, "'a/b/c' would lie within tensor 'a'"),
+        *(({name: torch.ones(2)}, "change it with --rename") for name in ("a//b", "a/", "./a", "a\\b", "__x/y")),
+        *(({name: torch.ones(2)}, "change it with --rename") for name in ("a/zarr.json", "ä" * 128)),
+        ({"../a": torch.ones(2)}, "rename it with --rename"),
+        ({"w": torch.ones(2), "set": {1, 2}}, "'set': zarr holds tensors, numbers and texts"),
+    ],
+)
+def test_what_is_refused_before_anything_is_written(tmp_path: Path, tensors: dict[str, Any], told: str) -> None:
+    torch.save(tensors, tmp_path / "in.pt")
+    with pytest.raises(InvalidInputError, match=told):
+        convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out.zarr"), Conversion("zarr"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.pt"]
+
+
+def test_half_precision_is_widened(tmp_path: Path) -> None:
+    torch.save({"w": torch.tensor([1.5, -2.0], dtype=torch.bfloat16)}, tmp_path / "in.pt")
+    convert_path(str(tmp_path / "in.pt"), str(tmp_path / "out.zarr"), Conversion("zarr", Changes(floats="fp32")))
+    assert zarr.open_group(tmp_path / "out.zarr", mode="r")["w"][...].tolist() == [1.5, -2.0]
