@@ -20,6 +20,7 @@ from deltackpt.history.manifest import StoredPart, StoredTensor
 from deltackpt.history.repository import Repository
 from deltackpt.history.roles import models
 from deltackpt.skeleton.capture import ROOT, CapturedTensor, capture
+from deltackpt.skeleton.nodes import QuantizedTensor
 
 _LISTED = 5
 
@@ -83,13 +84,20 @@ def average(
         last.part_named(part)
     # A state that is a bare state dict, and a file, are averaged whole.
     parts = [part] if part is not None else models(last.parts) or [entry.name for entry in last.parts]
-    _check_by_themselves(repository, last, parts)
+    _check_meanable(repository, last, parts)
     return Average(repository, tuple(commits), tuple(scaled), tuple(parts))
 
 
-def _check_by_themselves(repository: Repository, commit: Commit, parts: Sequence[str]) -> None:
+def _check_meanable(repository: Repository, commit: Commit, parts: Sequence[str]) -> None:
     for name in parts:
-        elsewhere = {tensor.leaf.reference.part for tensor in part_leaves(repository, commit, name).tensors} - {*parts}
+        tensors = part_leaves(repository, commit, name).tensors
+        quantized = next((one for one in tensors if isinstance(one.leaf.whole, QuantizedTensor)), None)
+        if quantized is not None:
+            raise InvalidInputError(
+                f"tensor {quantized.name!r} is of a quantised one, which has no average; commit it dequantised, or"
+                " average another part"
+            )
+        elsewhere = {tensor.leaf.reference.part for tensor in tensors} - {*parts}
         if elsewhere:
             raise InvalidInputError(
                 f"part {name!r} shares tensors with part {min(elsewhere)!r}, so it cannot be averaged without it;"

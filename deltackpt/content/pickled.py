@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from deltackpt.content.pickled_arrays import ArraySource, array_of, scalar_of
+from deltackpt.content.pickled_arrays import ArraySource, array_of, number_of, scalar_of
 from deltackpt.content.table import Row
 from deltackpt.content.unfit import UnfitError, fits
 from deltackpt.formats.pickles import nodes as inert
@@ -19,10 +19,13 @@ from deltackpt.formats.pickles.state import State
 from deltackpt.formats.pickles.torch_types import ELEMENTS
 from deltackpt.formats.spans import TensorSpan
 from deltackpt.skeleton.nodes import (
+    PER_TENSOR,
+    QUANTIZED_PARTS,
     SPARSE_PARTS,
     Mapping,
     NumpyArray,
     Placement,
+    QuantizedTensor,
     Reference,
     SparseTensor,
     TorchDevice,
@@ -30,10 +33,13 @@ from deltackpt.skeleton.nodes import (
     TorchSize,
     TorchTensor,
     Tree,
+    is_packed,
+    shape_of_values,
 )
 from deltackpt.skeleton.nodes import Sequence as SequenceNode
 from deltackpt.skeleton.tags import COALESCED, MAX_DEPTH, TWIN_SHIFT, Flag, Tag
-from deltackpt.skeleton.view import View
+from deltackpt.skeleton.view import View, row_major
+from deltackpt.tensor.dtype import DTYPES
 from deltackpt.tensor.source import TensorSource
 
 _DICTS = {
@@ -85,6 +91,7 @@ class PickledState:
     held: dict[str, dict[Row, int]] = field(default_factory=dict)
     _twins: dict[Hashable, dict[int, int]] = field(default_factory=dict)
     _arrays: dict[int, NumpyArray] = field(default_factory=dict)
+    _scales: dict[int, tuple[TorchTensor, ...]] = field(default_factory=dict)
     _array_bytes: int = 0
 
     def tree(self, node: Node, path: str, depth: int = 0) -> Tree:
@@ -147,13 +154,13 @@ class PickledState:
         dtype = ELEMENTS[tensor.dtype]
         fits(dtype.name == tensor.dtype, f"a tensor of type {tensor.dtype}")
         fits(not tensor.conj and not tensor.neg, "a conjugate or negative view")
-        strides = tuple(step * tensor.itemsize for step in tensor.strides)
-        view = View(dtype, tensor.shape, strides, tensor.offset * tensor.itemsize).canonical()
+        return self._window(tensor, _view(tensor))
+
+    def _window(self, tensor: inert.Tensor, view: View) -> tuple[Reference, View | None]:
+        """The row that holds what ``view`` shows of the tensor's storage, and where in it, unless it is all of it."""
         place = self.state.places.get(tensor.storage.key)
         if place is None:
             raise UnfitError("a storage that is not in the file")
-        if 0 in tensor.shape:
-            view = View(dtype, tensor.shape)
         low, high = view.bounds()
         row, span = self.rows.holding(place.offset + low, place.offset + high)
         start = span.offset - place.offset
@@ -169,6 +176,34 @@ class PickledState:
         coalesced = COALESCED if node.coalesced else 0
         twin = self._twin(("sparse", node.layout, node.shape, coalesced, parts), node)
         return SparseTensor(node.layout, node.shape, coalesced | twin << TWIN_SHIFT, parts)
+
+    def _quantized(self, node: inert.Quantized, path: str, depth: int) -> QuantizedTensor:
+        data, parameters = node.data, node.parameters
+        fits(node.scheme in QUANTIZED_PARTS and not data.requires_grad, f"a quantised tensor of {node.scheme}")
+        values = TorchTensor(*self._window(data, _whole_numbers(data)), 0)
+        axis: int | None = None
+        if node.scheme == PER_TENSOR:
+            fits(len(parameters) == 2, "a quantised tensor without its scale")
+            rest = self._numbers(node, path)
+        else:
+            fits(len(parameters) == 3 and type(parameters[2]) is int, "a quantised tensor without its axis")
+            fits(all(type(part) is inert.Tensor for part in parameters[:2]), "scales that are no tensors")
+            axis, rest = int(parameters[2]), tuple(self._tensor(part, path, depth) for part in parameters[:2])
+            fits(0 <= axis < len(data.shape), "a quantised tensor without its axis")
+        alike = ("quantized", data.dtype, node.scheme, axis, data.shape, values, rest)
+        twin = self._twin(alike, node)
+        return QuantizedTensor(data.dtype, node.scheme, axis, data.shape, twin << TWIN_SHIFT, (values, *rest))
+
+    def _numbers(self, node: inert.Quantized, path: str) -> tuple[TorchTensor, ...]:
+        """Scale and zero point of a tensor, in rows of their own."""
+        if id(node) not in self._scales:
+            kinds = (DTYPES["float64"], DTYPES["int64"])
+            made = []
+            for name, number, dtype in zip(QUANTIZED_PARTS[PER_TENSOR][1:], node.parameters, kinds, strict=True):
+                row = self.add(f"{path}/{name}".removeprefix("/"), ArraySource(number_of(number, dtype)))
+                made.append(TorchTensor(row.reference, None, 0))
+            self._scales[id(node)] = tuple(made)
+        return self._scales[id(node)]
 
     def _twin(self, alike: Hashable, subject: Node) -> int:
         numbers = self._twins.setdefault(alike, {})
@@ -207,12 +242,32 @@ _MAKERS: dict[type, Callable[[PickledState, Node, str, int], Tree]] = {
     inert.Tensor: PickledState._tensor,
     inert.Parameter: PickledState._parameter,
     inert.Sparse: PickledState._sparse,
+    inert.Quantized: PickledState._quantized,
     inert.NumpyArray: PickledState._array,
     inert.NumpyScalar: PickledState._scalar,
     inert.Size: PickledState._size,
     inert.Dtype: PickledState._dtype,
     inert.Device: PickledState._device,
 }
+
+
+def _view(tensor: inert.Tensor) -> View:
+    """What a tensor shows of its storage."""
+    dtype = ELEMENTS[tensor.dtype]
+    if 0 in tensor.shape:
+        return View(dtype, tensor.shape)
+    strides = tuple(step * tensor.itemsize for step in tensor.strides)
+    return View(dtype, tensor.shape, strides, tensor.offset * tensor.itemsize).canonical()
+
+
+def _whole_numbers(data: inert.Tensor) -> View:
+    """What a quantised tensor shows of its storage."""
+    if not is_packed(data.dtype):
+        return _view(data)
+    whole = View(ELEMENTS[data.dtype], shape_of_values(data.dtype, data.shape))
+    plain = not data.offset and data.strides == row_major(data.shape, 1)
+    fits(plain and data.storage.nbytes >= whole.nbytes, "a window on packed values")
+    return whole
 
 
 def _named(node: Node) -> str:

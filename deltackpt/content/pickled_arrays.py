@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from math import prod
 
@@ -59,6 +60,17 @@ def array_of(node: InertArray) -> PlainArray:
     # With one long dimension both orders are the same.
     fits(not node.fortran or sum(extent > 1 for extent in node.shape) <= 1, "a NumPy array in Fortran's order")
     return PlainArray(name, form.dtype, node.shape, bytes(node.raw))
+
+
+def number_of(node: Node, dtype: DType) -> PlainArray:
+    """A plain number as an array without dimensions, of float64 or int64."""
+    kind = float if dtype.name == "float64" else int
+    fits(type(node) is kind, "a scale or zero point that is no number")
+    try:
+        plain = struct.pack("<d" if kind is float else "<q", node)
+    except struct.error:
+        raise UnfitError("a zero point beyond 64 bits") from None
+    return PlainArray(f"<{dtype.element.name[0].lower()}8", dtype, (), plain)
 
 
 def scalar_of(node: InertScalar) -> NumpyScalar:

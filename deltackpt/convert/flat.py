@@ -91,9 +91,11 @@ class FlatState:
         """InvalidInputError for quantised blocks."""
         for tensor in self.tensors:
             if tensor.dtype.block_values is not None:
+                format, _, _ = tensor.dtype.name.partition(".")
+                holds, take = ("GGUF", "take --format gguf") if format == "gguf" else (format, "check it out as it is")
                 raise InvalidInputError(
-                    f"tensor {quoted(tensor.name)} is quantised ({tensor.dtype}), which only GGUF holds;"
-                    " take --format gguf, or leave it out with --select"
+                    f"tensor {quoted(tensor.name)} is quantised ({tensor.dtype}), which only {holds} holds;"
+                    f" {take}, or leave it out with --select"
                 )
 
     def refuse_values(self, format: str) -> None:

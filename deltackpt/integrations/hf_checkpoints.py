@@ -17,10 +17,9 @@ from transformers.training_args import TrainingArguments
 
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.history.commits import Commit
-from deltackpt.maintenance.keep import Keep
+from deltackpt.integrations.folder_line import FolderLine
 from deltackpt.store import Store
 from deltackpt.training.checkpointer import Checkpointer
-from deltackpt.training.preflight import opened
 from deltackpt.training.ranks import Ranks
 from deltackpt.training.rng import restore_rng, rng_state
 
@@ -114,9 +113,7 @@ class Folders:
         self._target = target
         self._config: Any = args.to_dict()  # type: ignore[no-untyped-call]
         self._ranks = ranks
-        self._keep: Keep | None = target.options.get("keep")
-        self._store: Store | None = None
-        self._parent: Commit | None = None
+        self._line: FolderLine | None = None
         ranks.from_first(lambda: self._begin(begun))
 
     def take(self, folder: str, state: TrainerState) -> None:
@@ -124,35 +121,17 @@ class Folders:
         self._ranks.from_first(lambda: self._commit(folder, state))
 
     def close(self) -> None:
-        if self._store is not None:
-            self._store.close()
+        if self._line is not None:
+            self._line.close()
 
     def _begin(self, step: int) -> None:
-        self._store = opened(self._target.store)
-        head = self._store.branches().get(self._target.branch)
-        if head is None:
-            return
-        if not step:
-            raise InvalidInputError(
-                f"branch {self._target.branch!r} has commits already; resume from one of them, or choose another branch"
-            )
-        found = self._store.resolve(f"{self._target.branch}@step:{step}")
-        self._parent = None if found.id == head.id else found
+        target = self._target
+        self._line = FolderLine(target.store, target.branch, keep=target.options.get("keep"), config=self._config)
+        self._line.begin((lambda store: store.resolve(f"{target.branch}@step:{step}")) if step else None)
 
     def _commit(self, folder: str, state: TrainerState) -> None:
-        assert self._store is not None
-        self._store.commit_path(
-            folder,
-            step=state.global_step,
-            metrics=_metrics(state),
-            branch=self._target.branch,
-            parent=self._parent,
-            config=self._config,
-        )
-        self._parent = None
-        if self._keep is not None:
-            self._store.prune(self._keep, branches=[self._target.branch])
-            self._store.gc()
+        assert self._line is not None
+        self._line.commit(folder, step=state.global_step, metrics=_metrics(state))
 
 
 class _SmallFiles:

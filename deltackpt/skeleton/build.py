@@ -15,6 +15,7 @@ from deltackpt.skeleton.nodes import (
     NumpyArray,
     NumpyScalar,
     PartHere,
+    QuantizedTensor,
     Sequence,
     SparseTensor,
     TensorNode,
@@ -132,6 +133,11 @@ class Builder:
             self._made[node] = torch_build().sparse(node, [self._tensor(part) for part in node.parts])
         return self._made[node]
 
+    def _quantized(self, node: QuantizedTensor) -> Any:
+        if node not in self._made:
+            self._made[node] = torch_build().quantized(node, [self._tensor(part) for part in node.parts])
+        return self._made[node]
+
     def _large_value(self, node: LargeValue) -> bytes | bytearray | str:
         if node not in self._made:
             block, _ = self._memory.window(node)
@@ -166,6 +172,7 @@ _MAKERS: dict[type, Any] = {
     TorchTensor: Builder._tensor,
     NumpyArray: Builder._array,
     SparseTensor: Builder._sparse,
+    QuantizedTensor: Builder._quantized,
     TorchSize: Builder._size,
     TorchDtype: Builder._constant,
     TorchDevice: Builder._constant,

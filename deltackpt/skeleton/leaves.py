@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from deltackpt.skeleton.names import joined, segment
 from deltackpt.skeleton.nodes import (
+    Composite,
     Fields,
     LargeValue,
     Mapping,
@@ -16,7 +17,6 @@ from deltackpt.skeleton.nodes import (
     Reference,
     Sequence,
     Skeleton,
-    SparseTensor,
     TensorNode,
     Tree,
 )
@@ -33,13 +33,15 @@ class TensorLeaf:
 
     ``view`` None: the leaf is the entry ``reference``, with its element type and shape. Otherwise it is that
     window on the entry's plain bytes, with an element type and shape of its own; ``strided.gather`` cuts it out.
-    A large value that is no tensor in the state is one here: it has its bytes in the table, too.
+    A large value that is no tensor in the state is one here: it has its bytes in the table, too. ``whole`` is the
+    tensor of which this one is a part.
     """
 
     name: str
     reference: Reference
     view: View | None
     node: TensorNode
+    whole: Composite | None = None
 
     @property
     def is_value(self) -> bool:
@@ -76,9 +78,9 @@ def leaves(skeleton: Skeleton) -> Iterator[Leaf]:
 
 def leaves_below(tree: Tree, path: str, keys: tuple[object, ...] = ()) -> Iterator[Leaf]:
     """The leaves of a tree that stands at ``path``, by way of ``keys``. An empty container is a leaf of its own."""
-    if isinstance(tree, SparseTensor):
+    if isinstance(tree, Composite):
         for name, part in zip(tree.part_names, tree.parts, strict=True):
-            yield _tensor(joined(path, name), part)
+            yield _tensor(joined(path, name), part, tree)
     elif isinstance(tree, TensorNode):
         yield _tensor(path, tree)
     elif isinstance(tree, Sequence | Mapping | Fields) and tree.items:
@@ -95,5 +97,5 @@ def keys_of(tree: Sequence | Mapping | Fields) -> list[object] | list[str] | ran
     return tree.keys if isinstance(tree, Mapping) else tree.fields
 
 
-def _tensor(name: str, node: TensorNode) -> TensorLeaf:
-    return TensorLeaf(name, node.reference, node.view, node)
+def _tensor(name: str, node: TensorNode, whole: Composite | None = None) -> TensorLeaf:
+    return TensorLeaf(name, node.reference, node.view, node, whole)

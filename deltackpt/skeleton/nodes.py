@@ -6,6 +6,7 @@ Nothing here needs torch or NumPy, so a state can be listed, compared and select
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, TypeAlias
 
 from deltackpt.skeleton.array_types import ArrayType
@@ -115,6 +116,50 @@ SPARSE_PARTS = {
 
 
 @dataclass(frozen=True, slots=True)
+class QuantizedTensor:
+    """A quantised tensor over its dense parts, in the order of ``part_names``: whole numbers and what they stand for.
+
+    ``dtype`` and ``scheme`` are PyTorch's words; ``axis`` is the dimension along which scales differ, None for one
+    scale. Values narrower than a byte are packed, in one dimension.
+    """
+
+    dtype: str
+    scheme: str
+    axis: int | None
+    shape: tuple[int, ...]
+    flags: int
+    parts: tuple[TorchTensor, ...]
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        return QUANTIZED_PARTS[self.scheme]
+
+
+PER_TENSOR = "per_tensor_affine"
+"""The scheme of one scale for all values."""
+
+QUANTIZED_PARTS = {
+    PER_TENSOR: ("values", "scale", "zero_point"),
+    "per_channel_affine": ("values", "scales", "zero_points"),
+    "per_channel_affine_float_qparams": ("values", "scales", "zero_points"),
+}
+
+_IN_A_BYTE = {"quint4x2": 2, "quint2x4": 4}
+
+
+def is_packed(dtype: str) -> bool:
+    """Whether PyTorch packs several values of this type into a byte."""
+    return dtype in _IN_A_BYTE
+
+
+def shape_of_values(dtype: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the whole numbers of a quantised tensor: its own, but packed ones are bytes, whole ones for each row."""
+    if not is_packed(dtype):
+        return shape
+    return (prod(shape[:-1]) * -(-shape[-1] // _IN_A_BYTE[dtype]),) if shape else (1,)
+
+
+@dataclass(frozen=True, slots=True)
 class TorchSize:
     extents: tuple[int, ...]
 
@@ -160,6 +205,8 @@ class NumpyScalar:
 
 TensorNode: TypeAlias = TorchTensor | NumpyArray | LargeValue
 """What has its bytes in the tensor table."""
+Composite: TypeAlias = SparseTensor | QuantizedTensor
+"""A tensor that consists of dense ones, each a leaf below its name."""
 Container: TypeAlias = Sequence | Mapping | Fields
 
 

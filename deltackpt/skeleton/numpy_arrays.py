@@ -19,7 +19,7 @@ from deltackpt.skeleton.boxes import Box
 from deltackpt.skeleton.holes import Hole
 from deltackpt.skeleton.refusal import UnstorableError
 from deltackpt.skeleton.strided_source import StridedSource
-from deltackpt.skeleton.tags import Tag
+from deltackpt.skeleton.tags import READ_ONLY, Tag
 from deltackpt.skeleton.view import View, row_major
 from deltackpt.skeleton.walk import Walk, Writer
 from deltackpt.tensor.dtype import DType
@@ -111,7 +111,8 @@ def _array(walk: Walk, array: Array, path: str) -> None:
         return
     name, form = _storable(array.dtype, path)
     view, storage = _describe(array, form)
-    walk.hole(Hole(path, walk.part, int(Tag.ARRAY), 0, type_atoms(name), view, storage, array, _open))
+    flags = 0 if array.flags.writeable else READ_ONLY
+    walk.hole(Hole(path, walk.part, int(Tag.ARRAY), flags, type_atoms(name), view, storage, array, _open))
 
 
 def _storable(dtype: np.dtype[Any], path: str) -> tuple[ArrayType, PlainForm]:

@@ -9,6 +9,7 @@ import numpy as np
 from deltackpt.errors import FormatError
 from deltackpt.skeleton.array_types import numpy_type, plain_form
 from deltackpt.skeleton.nodes import NumpyArray, NumpyScalar
+from deltackpt.skeleton.tags import READ_ONLY
 from deltackpt.skeleton.view import View
 from deltackpt.tensor.dtype import DType
 
@@ -31,7 +32,10 @@ def array(node: NumpyArray, handle: Array, view: View) -> Array:
     if form.units is not None:
         shape, strides = shape[:-1], None if strides is None else strides[:-1]
     made: Array = np.ndarray(shape, dtype, cast(Any, handle), view.offset, strides)
-    return made.byteswap(inplace=True) if dtype.byteorder == ">" else made
+    if dtype.byteorder == ">":
+        made.byteswap(inplace=True)
+    made.flags.writeable = not node.flags & READ_ONLY
+    return made
 
 
 def of_plain_bytes(plain: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:

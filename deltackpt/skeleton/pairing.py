@@ -13,7 +13,7 @@ from typing import Any
 from deltackpt.errors import InvalidInputError
 from deltackpt.skeleton.leaves import Leaf, Tables, TensorLeaf
 from deltackpt.skeleton.names import joined, segment, shown
-from deltackpt.skeleton.nodes import Reference
+from deltackpt.skeleton.nodes import QuantizedTensor, Reference
 from deltackpt.skeleton.registry import registered
 from deltackpt.skeleton.subclasses import inner_tensors
 from deltackpt.skeleton.tags import Tag
@@ -119,20 +119,23 @@ def _items(target: object) -> Iterable[tuple[object, object]]:
 
 
 def _dense_parts(tensor: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """A tensor itself, or the parts that make up a sparse one."""
-    from deltackpt.skeleton.torch_tensors import sparse_parts
+    """A tensor itself, or the parts that make up a sparse or a quantised one."""
+    from deltackpt.skeleton.torch_sparse import LAYOUTS, sparse_parts
 
-    parts = sparse_parts(tensor)
-    if parts is None:
-        yield path, tensor
+    if tensor.layout in LAYOUTS:
+        yield from ((joined(path, name), part) for name, part in sparse_parts(tensor))
+    elif tensor.is_quantized:
+        from deltackpt.skeleton.quantized_target import live_parts
+
+        yield from ((joined(path, part.name), part) for part in live_parts(tensor))
     else:
-        yield from ((joined(path, name), part) for name, part in parts)
+        yield path, tensor
 
 
 def settle(target: Any) -> None:
     """After the last :meth:`Pair.replace`: what else depends on the values of the tensors within ``target``."""
     if _is_torch(target):
-        from deltackpt.skeleton.torch_tensors import settle_sparse
+        from deltackpt.skeleton.torch_sparse import settle_sparse
 
         settle_sparse(target)
     else:
@@ -160,19 +163,31 @@ def _difference(live: Any, leaf: TensorLeaf, tables: Tables) -> str | None:
     dtype, shape = leaf.form(tables)
     found = _library(live).table_form(live)
     if found == (dtype, shape):
-        return None
+        return _difference_of_whole(live, leaf)
     return f"stored {dtype} {list(shape)}, target {found[0]} {list(found[1])}"
 
 
+def _difference_of_whole(live: Any, leaf: TensorLeaf) -> str | None:
+    """What is different about a quantised tensor of which ``live`` is a part."""
+    if not isinstance(leaf.whole, QuantizedTensor) or _is_torch(live) or _is_numpy(live):
+        return None
+    difference: str | None = _library(live).difference(leaf.whole, live)
+    return difference
+
+
 def _library(live: object) -> Any:
-    """The module of this package that knows how a live tensor's library describes and overwrites it."""
+    """The module of this package that knows how to describe and overwrite what is live."""
     if _is_torch(live):
         from deltackpt.skeleton import torch_tensors
 
         return torch_tensors
-    from deltackpt.skeleton import numpy_arrays
+    if _is_numpy(live):
+        from deltackpt.skeleton import numpy_arrays
 
-    return numpy_arrays
+        return numpy_arrays
+    from deltackpt.skeleton import quantized_target
+
+    return quantized_target
 
 
 def _listed(names: list[str]) -> str:

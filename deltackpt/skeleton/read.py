@@ -10,6 +10,7 @@ from deltackpt.skeleton.array_types import ArrayType, Field, Record
 from deltackpt.skeleton.cursor import Cursor
 from deltackpt.skeleton.large_values import KINDS
 from deltackpt.skeleton.nodes import (
+    QUANTIZED_PARTS,
     SPARSE_PARTS,
     Fields,
     LargeValue,
@@ -19,6 +20,7 @@ from deltackpt.skeleton.nodes import (
     NumpyScalar,
     PartHere,
     Placement,
+    QuantizedTensor,
     Reference,
     Sequence,
     Skeleton,
@@ -251,10 +253,25 @@ class _Reader:
         if layout not in SPARSE_PARTS:
             self._cursor.fail(f"unknown sparse layout {layout!r:.40}")
         shape = _shape(self._cursor)
-        parts = self.nodes(len(SPARSE_PARTS[layout]), depth)
+        parts = self._parts(len(SPARSE_PARTS[layout]), depth)
+        return SparseTensor(layout, shape, flags, parts, tag is Tag.SPARSE_PARAMETER)
+
+    def quantized(self, tag: Tag, depth: int) -> QuantizedTensor:
+        flags = self._cursor.natural()
+        dtype = self._cursor.text()
+        scheme = self._cursor.text()
+        if scheme not in QUANTIZED_PARTS:
+            self._cursor.fail(f"unknown quantisation scheme {scheme!r:.40}")
+        axis = self._cursor.natural() if scheme.startswith("per_channel") else None
+        shape = _shape(self._cursor)
+        return QuantizedTensor(dtype, scheme, axis, shape, flags, self._parts(len(QUANTIZED_PARTS[scheme]), depth))
+
+    def _parts(self, count: int, depth: int) -> tuple[TorchTensor, ...]:
+        """The dense parts of a tensor that consists of some."""
+        parts = self.nodes(count, depth)
         if not all(isinstance(part, TorchTensor) for part in parts):
-            self._cursor.fail("a sparse tensor whose parts are not tensors")
-        return SparseTensor(layout, shape, flags, tuple(parts), tag is Tag.SPARSE_PARAMETER)
+            self._cursor.fail("a tensor whose parts are not tensors")
+        return tuple(parts)
 
     def large_value(self, tag: Tag, depth: int) -> LargeValue:
         flags = self._cursor.natural()
@@ -313,6 +330,7 @@ _READERS: dict[int, Callable[[_Reader, Tag, int], Tree]] = {
     Tag.TENSOR_VIEW: _Reader.tensor,
     Tag.SPARSE_TENSOR: _Reader.sparse,
     Tag.SPARSE_PARAMETER: _Reader.sparse,
+    Tag.QUANTIZED_TENSOR: _Reader.quantized,
     Tag.TORCH_SIZE: _Reader.torch_size,
     Tag.TORCH_DTYPE: _Reader.torch_dtype,
     Tag.TORCH_DEVICE: _Reader.torch_device,

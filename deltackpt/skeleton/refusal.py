@@ -10,6 +10,8 @@ from collections.abc import Callable
 from deltackpt.errors import InvalidInputError, LimitError
 from deltackpt.skeleton.names import shown
 
+FREED = "the tensor's storage has been freed; gather or reload it before committing"
+
 
 class UnstorableError(InvalidInputError):
     """A value of a kind that cannot be stored; ``path`` is the name of the place where it stands."""

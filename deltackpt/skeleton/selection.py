@@ -16,7 +16,7 @@ from typing import Any, Final
 from deltackpt.errors import NotFoundError
 from deltackpt.skeleton.leaves import keys_of
 from deltackpt.skeleton.names import joined, segment
-from deltackpt.skeleton.nodes import Fields, Mapping, PartHere, Sequence, SparseTensor, Tree
+from deltackpt.skeleton.nodes import Composite, Fields, Mapping, PartHere, Sequence, Tree
 
 Chosen = Callable[[str], bool]
 _WILDCARD = re.compile(r"[*?\[]")
@@ -59,7 +59,7 @@ def chosen_of(tree: Tree, path: str, chosen: Chosen, parts: Container[str] = ())
             kept.append(chosen_of(item, joined(path, segment(key)), chosen, parts))
         return _rebuilt(tree, kept)
     names = [path]
-    if isinstance(tree, SparseTensor):
+    if isinstance(tree, Composite):
         names += [joined(path, name) for name in tree.part_names]
     return tree if any(map(chosen, names)) else NOTHING
 

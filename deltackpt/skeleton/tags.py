@@ -60,6 +60,7 @@ class Tag(enum.IntEnum):
     TORCH_DTYPE = 44
     TORCH_DEVICE = 45
     SPARSE_PARAMETER = 46
+    QUANTIZED_TENSOR = 47
 
     ARRAY = 50
     ARRAY_VIEW = 51
@@ -77,6 +78,8 @@ class Flag(enum.IntFlag):
 TWIN_SHIFT = 2
 COALESCED = 1
 """In a sparse tensor's flags the lowest bit says that its indices are sorted and unique."""
+READ_ONLY = 1
+"""In a NumPy array's flags the lowest bit says that it cannot be written to."""
 
 FACTORIES: dict[str, type | None] = {
     "None": None,

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import torch
 
 from deltackpt.errors import FormatError, InvalidInputError, UnsupportedError, brief
-from deltackpt.skeleton.nodes import SparseTensor, TorchDevice, TorchDtype, TorchTensor
+from deltackpt.skeleton.nodes import QuantizedTensor, SparseTensor, TorchDevice, TorchDtype, TorchTensor
 from deltackpt.skeleton.tags import COALESCED, Flag
 from deltackpt.skeleton.torch_memory import buffer_of
+from deltackpt.skeleton.torch_quantized import put_together
 from deltackpt.skeleton.view import View
 
 Device = torch.device | str | int | None
@@ -81,6 +82,16 @@ def _compressed(node: SparseTensor, parts: list[torch.Tensor]) -> torch.Tensor:
     return torch.sparse_compressed_tensor(
         compressed, plain, values, node.shape, layout=getattr(torch, node.layout), check_invariants=True
     )
+
+
+def quantized(node: QuantizedTensor, parts: list[torch.Tensor]) -> torch.Tensor:
+    """A quantised tensor on the memory of its dense parts."""
+    with without_warnings():
+        try:
+            made = put_together(node, dtype_named(node.dtype), parts)
+            return torch.nn.Parameter(made, requires_grad=False) if node.flags & Flag.PARAMETER else made
+        except (RuntimeError, ValueError) as error:
+            raise FormatError(f"skeleton: a quantised tensor that torch refuses: {error}") from error
 
 
 def dtype_named(name: str) -> torch.dtype:

@@ -12,10 +12,12 @@ import torch
 
 from deltackpt.skeleton.boxes import Box
 from deltackpt.skeleton.holes import Hole
-from deltackpt.skeleton.refusal import UnstorableError
+from deltackpt.skeleton.refusal import FREED, UnstorableError
 from deltackpt.skeleton.strided_source import StridedSource
-from deltackpt.skeleton.tags import COALESCED, TWIN_SHIFT, Flag, Tag
+from deltackpt.skeleton.tags import Flag, Tag
 from deltackpt.skeleton.torch_memory import buffer_of
+from deltackpt.skeleton.torch_quantized import write_quantized
+from deltackpt.skeleton.torch_sparse import LAYOUTS, write_sparse
 from deltackpt.skeleton.view import View, row_major
 from deltackpt.skeleton.walk import Walk, Writer
 from deltackpt.tensor.dtype import DTYPES, DType
@@ -26,18 +28,6 @@ _TYPES: dict[torch.dtype, DType] = {
 
 # Integers of the same width move as bits everywhere, also for types that have few kernels of their own.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-
-_QUANTIZED = (
-    "store int_repr() with q_scale() and q_zero_point(), or with q_per_channel_scales(), q_per_channel_zero_points()"
-    " and q_per_channel_axis(), and make it again after loading"
-)
-
-_COMPRESSED = {
-    torch.sparse_csr: ("sparse_csr", "crow_indices", "col_indices"),
-    torch.sparse_csc: ("sparse_csc", "ccol_indices", "row_indices"),
-    torch.sparse_bsr: ("sparse_bsr", "crow_indices", "col_indices"),
-    torch.sparse_bsc: ("sparse_bsc", "ccol_indices", "row_indices"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +88,7 @@ def _describe(tensor: torch.Tensor, dtype: DType, path: str) -> tuple[View, Hash
     storage = tensor.untyped_storage()
     address = storage.data_ptr()
     if not address and not storage.nbytes():
-        raise UnstorableError(path, "the tensor's storage has been freed; gather or reload it before committing")
+        raise UnstorableError(path, FREED)
     return View(dtype, shape, strides, int(tensor.storage_offset()) * size), address or ("storage", storage._cdata)
 
 
@@ -122,53 +112,26 @@ def _storable_type(tensor: torch.Tensor, path: str) -> DType:
         raise UnstorableError(path, f"tensors of layout {tensor.layout} cannot be stored; pass to_dense()")
     dtype = _TYPES.get(tensor.dtype)
     if dtype is None:
-        advice = _QUANTIZED if tensor.is_quantized else "convert it to a stored type"
-        raise UnstorableError(path, f"tensors of type {tensor.dtype} cannot be stored; {advice}")
+        raise UnstorableError(path, f"tensors of type {tensor.dtype} cannot be stored; convert it to a stored type")
     return dtype
 
 
 def _tensor(walk: Walk, tensor: torch.Tensor, path: str) -> None:
-    layout = tensor.layout
-    if layout is torch.sparse_coo or layout in _COMPRESSED:
-        _sparse(walk, tensor, path)
+    if tensor.layout in LAYOUTS:
+        write_sparse(walk, tensor, path, Tag.SPARSE_TENSOR)
+    elif tensor.is_quantized:
+        write_quantized(walk, tensor, path, 0)
     else:
         _hole(walk, tensor, path, int(Flag.REQUIRES_GRAD) if tensor.requires_grad else 0)
 
 
 def _parameter(walk: Walk, tensor: torch.Tensor, path: str) -> None:
-    layout = tensor.layout
-    if layout is torch.sparse_coo or layout in _COMPRESSED:
-        _sparse(walk, tensor, path, Tag.SPARSE_PARAMETER)
+    if tensor.layout in LAYOUTS:
+        write_sparse(walk, tensor, path, Tag.SPARSE_PARAMETER)
+    elif tensor.is_quantized:
+        write_quantized(walk, tensor, path, int(Flag.PARAMETER))
     else:
         _hole(walk, tensor, path, int(Flag.PARAMETER) | (int(Flag.REQUIRES_GRAD) if tensor.requires_grad else 0))
-
-
-def _sparse(walk: Walk, tensor: torch.Tensor, path: str, tag: Tag = Tag.SPARSE_TENSOR) -> None:
-    """A sparse tensor is its layout, its shape and its dense parts, each a leaf below its name."""
-    layout, coalesced, parts = walk.census.once(tensor, _sparse_parts)
-    flags = int(Flag.REQUIRES_GRAD) if tensor.requires_grad else 0
-    shape = tuple(tensor.shape)
-    twin = walk.census.twin(tensor, (tag, layout, flags, coalesced, shape, tuple(_place(part) for _, part in parts)))
-    walk.enter(tensor, path)
-    walk.atoms += (int(tag), flags | coalesced | twin << TWIN_SHIFT, layout, len(shape), *shape)
-    for name, part in parts:
-        walk.child(part, path, name)
-    walk.leave(tensor)
-
-
-def _place(part: torch.Tensor) -> Hashable:
-    return part.data_ptr(), tuple(part.shape), part.stride(), part.dtype
-
-
-def _sparse_parts(tensor: torch.Tensor) -> tuple[str, int, list[tuple[str, torch.Tensor]]]:
-    """Layout, the coalesced flag, and the dense parts in the order in which they are stored."""
-    tensor = tensor.detach()
-    if tensor.layout is torch.sparse_coo:
-        parts = [("indices", tensor._indices()), ("values", tensor._values())]
-        return "sparse_coo", COALESCED if tensor.is_coalesced() else 0, parts
-    layout, compressed, plain = _COMPRESSED[tensor.layout]
-    names = (compressed, plain, "values")
-    return layout, 0, [(name, getattr(tensor, name)()) for name in names]
 
 
 def _size(walk: Walk, value: torch.Size, path: str) -> None:
@@ -220,22 +183,3 @@ def overwrite(tensor: torch.Tensor, plain: memoryview) -> None:
         target = target.view(kind)
     with torch.no_grad():
         target.copy_(torch.frombuffer(plain, dtype=torch.uint8).view(kind).view(tensor.shape))
-
-
-def sparse_parts(tensor: torch.Tensor) -> list[tuple[str, torch.Tensor]] | None:
-    """The dense parts of a live sparse tensor, by name, on its own memory; None for any other tensor."""
-    if tensor.layout is torch.sparse_coo or tensor.layout in _COMPRESSED:
-        return _sparse_parts(tensor)[2]
-    return None
-
-
-def settle_sparse(tensor: torch.Tensor) -> None:
-    """After the indices of a live tensor were replaced: say anew whether they are sorted and unique."""
-    if tensor.layout is torch.sparse_coo:
-        with torch.no_grad():
-            indices = tensor._indices()
-            before, after = indices[:, :-1], indices[:, 1:]
-            rising = torch.zeros(after.shape[1:], dtype=torch.bool, device=indices.device)
-            for low, high in zip(before.flip(0), after.flip(0), strict=True):
-                rising = (high > low) | ((high == low) & rising)
-            tensor._coalesced_(bool(rising.all()))

@@ -8,6 +8,7 @@ import msgspec
 
 from deltackpt.skeleton.array_types import type_atoms
 from deltackpt.skeleton.nodes import (
+    Composite,
     Fields,
     LargeValue,
     Mapping,
@@ -16,6 +17,7 @@ from deltackpt.skeleton.nodes import (
     NumpyScalar,
     PartHere,
     Placement,
+    QuantizedTensor,
     Reference,
     Sequence,
     Skeleton,
@@ -120,6 +122,16 @@ def _tensor(walk: Walk, node: TorchTensor, path: str) -> None:
 def _sparse(walk: Walk, node: SparseTensor, path: str) -> None:
     tag = Tag.SPARSE_PARAMETER if node.parameter else Tag.SPARSE_TENSOR
     walk.atoms += (int(tag), node.flags, node.layout, len(node.shape), *node.shape)
+    _parts(walk, node, path)
+
+
+def _quantized(walk: Walk, node: QuantizedTensor, path: str) -> None:
+    axis = () if node.axis is None else (node.axis,)
+    walk.atoms += (int(Tag.QUANTIZED_TENSOR), node.flags, node.dtype, node.scheme, *axis, len(node.shape), *node.shape)
+    _parts(walk, node, path)
+
+
+def _parts(walk: Walk, node: Composite, path: str) -> None:
     walk.enter(node, path)
     for name, part in zip(node.part_names, node.parts, strict=True):
         walk.child(part, path, name)
@@ -162,6 +174,7 @@ NODE_WRITERS: dict[type, Writer] = {
     PartHere: _part,
     TorchTensor: _tensor,
     SparseTensor: _sparse,
+    QuantizedTensor: _quantized,
     NumpyArray: _array,
     LargeValue: _large_value,
     NumpyScalar: _scalar,

@@ -3,8 +3,8 @@
 ``Element`` is what the codec sees (a lane of 1, 2, 4 or 8 bytes, float or integer); ``DType`` is what a
 tensor has. A complex number is two float elements. Everything is little-endian.
 
-Quantised weights come in *blocks*: a fixed number of values packed into a fixed number of bytes, with their scale.
-A block is one element of its tensor, and nothing here looks into it.
+Quantised weights come in *blocks*: a fixed number of values packed into a fixed number of bytes, mostly with their
+scale. A block is one element of its tensor, and nothing here looks into it.
 """
 
 from __future__ import annotations
@@ -150,6 +150,8 @@ BLOCKS: dict[str, DType] = {
         _block("tq2_0", 256, 66),
         _block("mxfp4", 32, 17),
         _block("nvfp4", 64, 36),
+        # Four floats of six bits in three bytes: no framework has such a type, one file format has.
+        *(DType(f"safetensors.{code.lower()}", 3, Element.INT8, code, 4) for code in ("F6_E2M3", "F6_E3M2")),
     )
 }
 

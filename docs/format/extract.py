@@ -21,7 +21,11 @@ import zstandard
 ELEMENT_WIDTH = {0: 1, 1: 2, 2: 4, 3: 8, 4: 1, 5: 1, 6: 2, 7: 2, 8: 4, 9: 8}
 EXPONENT_MANTISSA = {4: (4, 3), 5: (5, 2), 6: (5, 10), 7: (8, 7), 8: (8, 23), 9: (11, 52)}
 ITEMSIZE = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "complex32": 4, "complex64": 8, "complex128": 16}
+BLOCKS = "q1_0 18 q4_0 18 q4_1 20 q5_0 22 q5_1 24 q8_0 34 q8_1 40 q2_k 84 q3_k 110 q4_k 144 q5_k 176 q6_k 210 q8_k 292 "
+BLOCKS += "iq1_s 50 iq1_m 56 iq2_xxs 66 iq2_xs 74 iq2_s 82 iq3_xxs 98 iq3_s 110 iq4_nl 18 iq4_xs 136 tq1_0 54 tq2_0 66"
 ITEMSIZE |= {"int64": 8, "int32": 4, "int16": 2, "uint64": 8, "uint32": 4, "uint16": 2}  # everything else is one byte
+ITEMSIZE |= {f"gguf.{name}": int(size) for name, size in zip(BLOCKS.split()[::2], BLOCKS.split()[1::2], strict=True)}
+ITEMSIZE |= {"gguf.mxfp4": 17, "gguf.nvfp4": 36, "safetensors.f6_e2m3": 3, "safetensors.f6_e3m2": 3}
 CODES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64", "bool": "BOOL"}
 CODES |= {f"{sign}int{bits}": f"{sign.upper() or 'I'}{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 CODES |= {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0"}
@@ -32,8 +36,7 @@ def unpack(data: bytes):  # msgpack, as far as a store uses it
 
 
 def _unpack(data: bytes, at: int):
-    kind = data[at]
-    at += 1
+    kind, at = data[at], at + 1
     if kind <= 0x7F or kind >= 0xE0:
         return (kind ^ 128) - 128 if kind >= 0xE0 else kind, at
     if kind <= 0x9F:
@@ -63,8 +66,7 @@ def _items(data: bytes, at: int, count: int, pairs: bool):
 
 
 def decode(recipe: int, element: int, payload: bytes, length: int, base: bytes) -> bytes:
-    width = ELEMENT_WIDTH[element]
-    count = length // width
+    count = length // (width := ELEMENT_WIDTH[element])
     if recipe == 1:
         return zstandard.ZstdDecompressor().decompress(payload)
     if recipe == 0 or count == 0:
@@ -149,8 +151,7 @@ class Store:
         for chunk in (*record.get("forgotten", ()), *record.get("lost", ())):
             self.places.pop(chunk, None)
         moves = record.get("refs", ())
-        for name, _, new in moves:
-            self.refs[name] = new
+        self.refs.update((name, new) for name, _, new in moves)
         # The first ref move of a record that holds a commit goes to that commit, so its id needs no hash.
         for data, _ in record.get("commits", ()):
             self.commits[moves[0][2]] = unpack(data)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import runpy
+import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from safetensors import safe_open
 
 from deltackpt import Keep, Store
 from deltackpt.codec.recipes import Recipe
+from deltackpt.tensor.dtype import BLOCKS
 
 torch = pytest.importorskip("torch")
 EXTRACTOR = Path(__file__).parents[2] / "docs" / "format" / "extract.py"
@@ -95,3 +100,25 @@ def test_it_is_short_and_stands_alone() -> None:
         line.split()[1].partition(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))
     }
     assert imported - set(sys.stdlib_module_names) == {"numpy", "zstandard"}
+
+
+def test_blocks_of_every_format_and_parts_of_quantised_tensors(tmp_path: Path) -> None:
+    """Types whose elements are several bytes go out as these bytes; the table of sizes is that of the library."""
+    known = runpy.run_path(str(EXTRACTOR))["ITEMSIZE"]
+    assert {name: known[name] for name in known if "." in name} == {b.name: b.itemsize for b in BLOCKS.values()}
+    data = np.random.default_rng(0).integers(0, 256, 120_000, np.uint8)
+    header = json.dumps({"w": {"dtype": "F6_E2M3", "shape": [400, 400], "data_offsets": [0, 120_000]}}).encode()
+    (tmp_path / "six.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + data.tobytes())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = torch.quantize_per_tensor(torch.randn(300, 200), 0.05, 3, torch.quint8)
+    with Store.init(tmp_path / "store") as store:
+        store.commit_path(tmp_path / "six.safetensors", branch="six")
+        store.commit({"w": whole}, branch="quantised")
+        extract(store.path, "six", tmp_path / "a")
+        extract(store.path, "quantised", tmp_path / "b")
+    with safe_open(tmp_path / "a", "numpy") as file:
+        assert np.array_equal(file.get_tensor("w"), data.reshape(400, 100, 3))
+    with safe_open(tmp_path / "b", "pt") as file:
+        assert torch.equal(file.get_tensor("w/values"), whole.int_repr())
+        assert (file.get_tensor("w/scale").item(), file.get_tensor("w/zero_point").item()) == (0.05, 3)

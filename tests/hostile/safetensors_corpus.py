@@ -62,7 +62,6 @@ PATH = "some tool will take the name for a path"
 LIMIT = "a stated limit"
 STRIDES = "no framework can compute its strides"
 HALF = "float4_e2m1fn_x2 holds two values in a byte; the official torch loader cannot read it either"
-NO_TYPE = "no framework has the element type"
 TEXT_MAP = "the format's metadata is a map of text to text"
 
 
@@ -244,8 +243,7 @@ def damaged_dtypes() -> Iterator[Damage]:
         ("", None),
         ("C128", None),
         ("float32", None),
-        ("F6_E2M3", NO_TYPE),
-        ("F6_E3M2", NO_TYPE),
+        ("F6_E2M4", None),
     ):
         text = f"dtype of tensor 'a' at byte 13; expected one of {' '.join(BY_CODE)}, found {code!r}"
         raw = pack({"a": entry([16], [0, 12], code)}, DATA * 3)
@@ -256,6 +254,9 @@ def damaged_dtypes() -> Iterator[Damage]:
     yield Damage("dtype an object", raw, FormatError, text + 'b\'{"F32":null},', QUIRK)
     text = "shape of tensor 'a' at byte 13; expected whole bytes of F4 in the last dimension, found "
     yield Damage("half a byte of F4", pack({"a": entry([], [0, 1], "F4")}, b"\0"), UnsupportedError, text + "[]")
+    for code in ("F6_E2M3", "F6_E3M2"):
+        raw = pack({"a": entry([2], [0, 2], code)}, b"\0" * 2)
+        yield Damage(f"half of an element of {code}", raw, UnsupportedError, text.replace("F4", code) + "[2]")
     raw = pack({"a": entry([2, 3], [0, 3], "F4")}, b"\0" * 3)
     yield Damage("odd rows of F4", raw, UnsupportedError, text + "[2, 3]", HALF)
 

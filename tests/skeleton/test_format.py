@@ -69,6 +69,7 @@ def test_the_numbers_are_a_vow() -> None:
         "TORCH_DTYPE": 44,
         "TORCH_DEVICE": 45,
         "SPARSE_PARAMETER": 46,
+        "QUANTIZED_TENSOR": 47,
         "ARRAY": 50,
         "ARRAY_VIEW": 51,
         "NUMPY_SCALAR": 52,
@@ -98,6 +99,7 @@ def test_the_numbers_are_a_vow() -> None:
         (torch.nn.Parameter(torch.ones(2)), [40, 3, 0]),
         (torch.ones(1).expand(4), [41, 0, 0, "float32", 1, 4, 1, 0, 0]),
         (np.ones(2, ">f4"), [50, 0, ">f4", 0]),
+        (np.frombuffer(b"ab", np.uint8), [50, 1, "|u1", 0]),
         (np.float32(1), [52, "<f4"]),
         (np.zeros(1, [("a", "<i2"), ("b", "<f4", (2,))]), [50, 0, 53, 10, 2, "a", 0, 0, "<i2", "b", 2, 1, 2, "<f4", 0]),
     ],
@@ -105,6 +107,18 @@ def test_the_numbers_are_a_vow() -> None:
 )
 def test_the_atoms_of_each_kind(value: Any, expected: list[Any]) -> None:
     assert atoms(value) == expected
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_atoms_of_quantised_tensors() -> None:
+    weight = torch.ones(3, 5)
+    one = torch.quantize_per_tensor(weight, 0.5, 7, torch.quint8)
+    each = torch.quantize_per_channel(weight, torch.ones(5), torch.zeros(5), 1, torch.quint4x2)
+    shelf = msgspec.msgpack.decode(skeletons({"a": [one], "b": [each]})["a"])[0]
+    assert shelf[3:] == [10, 1, 47, 0, "quint8", "per_tensor_affine", 2, 3, 5, 40, 0, 0, 40, 0, 1, 40, 0, 2]
+    shelf = msgspec.msgpack.decode(skeletons({"a": [one], "b": [each]})["b"])[0]
+    scheme = "per_channel_affine_float_qparams"
+    assert shelf[3:] == [10, 1, 47, 0, "quint4x2", scheme, 1, 2, 3, 5, 40, 0, 0, 40, 0, 1, 40, 0, 2]
 
 
 def test_byte_strings_stand_beside_the_atoms_in_order() -> None:

@@ -114,7 +114,12 @@ def test_a_broadcast_array_stores_its_compact_bytes() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f4", ">f4", "U3", [("a", "i2")]], ids=str)
-def test_loaded_arrays_can_be_written(dtype: Any) -> None:
-    frozen = filled(dtype, 3)
+def test_loaded_arrays_can_be_written_where_the_originals_could(dtype: Any) -> None:
+    live = filled(dtype, 3)
+    frozen = live.view()
     frozen.flags.writeable = False
-    assert through([frozen])[0].flags.writeable
+    back, again, cold = through([live, live, frozen])
+    assert_same([back, cold], [live, frozen])
+    assert (back.flags.writeable, cold.flags.writeable, again is back) == (True, False, True)
+    assert cold is not back
+    assert np.shares_memory(back, cold) == (dtype != ">f4")

@@ -92,10 +92,6 @@ REFUSED: list[tuple[Any, str]] = [
 ODD_TENSORS: list[tuple[Any, str]] = [
     (lambda: torch.ones(2).as_subclass(MyTensor), f"tensors of the subclass {__name__}.MyTensor cannot be stored"),
     (lambda: torch.ones(2, device="meta"), "a tensor on the meta device has no values"),
-    (
-        lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
-        "tensors of type torch.qint8 cannot be stored; store int_repr() with q_scale() and q_zero_point()",
-    ),
     (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "nested tensors cannot be stored"),
     (lambda: torch.ones(2, 2).to_mkldnn(), "tensors of layout torch._mkldnn cannot be stored; pass to_dense()"),
     (lambda: torch.nn.parameter.UninitializedParameter(), "tensors of the subclass"),
