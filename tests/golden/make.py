@@ -93,7 +93,9 @@ def told(store: Store) -> dict[str, Any]:
     for branch in ("main", "dev", "files", "folders"):
         for commit in store.log(branch):
             with store.reader(commit) as reader:
-                tensors = {name: hashlib.sha256(reader.tensor(name).numpy().tobytes()).hexdigest() for name in reader.keys()}
+                tensors = {
+                    name: hashlib.sha256(reader.tensor(name).numpy().tobytes()).hexdigest() for name in reader.keys()
+                }
             commits[str(commit.id)] = {"step": commit.step, "metrics": commit.metrics, "tensors": tensors}
     refs = store._repository.look(lambda history: history.view.refs())
     return {"refs": {name: str(commit) for name, commit in refs.items()}, "commits": commits}
