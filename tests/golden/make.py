@@ -23,7 +23,6 @@ from safetensors.numpy import save_file
 
 from deltackpt import Keep, Store
 from deltackpt.chunkstore.facts import FORMAT
-from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.maintenance import archive, gc
 
@@ -93,9 +92,8 @@ def told(store: Store) -> dict[str, Any]:
     for branch in ("main", "dev", "files", "folders"):
         for commit in store.log(branch):
             with store.reader(commit) as reader:
-                tensors = {
-                    name: hashlib.sha256(reader.tensor(name).numpy().tobytes()).hexdigest() for name in reader.keys()
-                }
+                arrays = {name: reader.tensor(name).numpy() for name in reader}
+            tensors = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
             commits[str(commit.id)] = {"step": commit.step, "metrics": commit.metrics, "tensors": tensors}
     refs = store._repository.look(lambda history: history.view.refs())
     return {"refs": {name: str(commit) for name, commit in refs.items()}, "commits": commits}
