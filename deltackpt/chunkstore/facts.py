@@ -15,7 +15,9 @@ from deltackpt.errors import FormatError, InvalidInputError, NotFoundError, Stor
 from deltackpt.fs.disk import Disk, DiskFullError
 from deltackpt.ids import EpochId
 
-FORMAT = 0
+FORMAT = 1
+READABLE = (0, FORMAT)
+"""Versions of the format as a whole; see ``docs/format/versions.md``. 0 differs in nothing but the number."""
 HASH = "blake3-256"
 MAX_FACTS_BYTES = 1 << 16
 
@@ -75,9 +77,9 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
         ) from None
     try:
         version = msgspec.json.decode(data, type=dict)["format"]
-        if version != FORMAT and not _is_ours(data):
+        if version not in READABLE and not _is_ours(data):
             raise UnsupportedError(
-                f"{layout.facts!r}: store format {version!r}, this release reads {FORMAT}; upgrade deltackpt"
+                f"{layout.facts!r}: store format {version!r}, this release reads up to {FORMAT}; upgrade deltackpt"
             )
         facts = msgspec.json.decode(data, type=StoreFacts)
         if facts.check != facts.checksum():
@@ -94,12 +96,13 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
 
 
 def _is_ours(data: bytes) -> bool:
-    """Whether it is of this format but for the number that says so: that is damage, and no newer store."""
+    """Whether it is of a format that is known but for the number that says so: that is damage, and no newer store."""
     try:
-        facts = msgspec.structs.replace(msgspec.json.decode(data, type=StoreFacts), format=FORMAT)
+        told = msgspec.json.decode(data, type=StoreFacts)
     except msgspec.MsgspecError:
         return False
-    return facts.check == facts.checksum()
+    meant = (msgspec.structs.replace(told, format=version) for version in READABLE)
+    return any(facts.checksum() == told.check for facts in meant)
 
 
 def _refuse(layout: Layout, reason: str) -> StoreFacts:

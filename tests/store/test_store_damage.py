@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from disks import damage, files, log_file, packs, truth
+from disks import damage, files, log_file, make_newer, packs, truth
 from skeleton_round_trip import assert_same
 
 from deltackpt import CorruptError, DeltackptError, FormatError, Options, StorageError, Store
@@ -29,11 +28,11 @@ def state(value: int, size: int = 300_000) -> dict[str, Any]:
 
 
 def test_a_store_of_a_newer_format(store: Store) -> None:
-    facts = Path(store.path, "store.json")
-    facts.write_text(json.dumps({**json.loads(facts.read_text()), "format": 99}))
+    make_newer(Path(store.path))
     with pytest.raises(UnsupportedError) as caught:
         Store(store.path)
-    assert str(caught.value) == f"{str(facts)!r}: store format 99, this release reads 0; upgrade deltackpt"
+    facts = os.path.join(store.path, "store.json")
+    assert str(caught.value) == f"{facts!r}: store format 9, this release reads up to 1; upgrade deltackpt"
 
 
 @pytest.mark.parametrize(

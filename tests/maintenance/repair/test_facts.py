@@ -21,7 +21,7 @@ def test_store_json(tmp_path: Path, how: str) -> None:
     if how == "a digit":
         path.write_text(path.read_text().replace(before["check"], before["check"][::-1]))
     elif how == "the version":
-        path.write_text(path.read_text().replace('"format": 0', '"format": 1'))
+        path.write_text(path.read_text().replace('"format": 1', '"format": 3'))
     elif how == "nonsense":
         path.write_bytes(b"\xff" * 90)
     else:
