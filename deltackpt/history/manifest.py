@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -89,6 +89,11 @@ class Manifests:
     def object(self, identity: bytes) -> bytes:
         """The bytes of any stored object, hashed."""
         return bytes(self._reader.read(ChunkId(identity)))
+
+    def objects(self, identities: Sequence[ChunkId]) -> Iterator[bytes]:
+        """The same of several, which are looked up together."""
+        known = self._reader.locate(identities)
+        return (bytes(self._reader.read(identity, known)) for identity in identities)
 
     def part(self, identity: bytes) -> StoredPart:
         part = self._parts.get(identity)
