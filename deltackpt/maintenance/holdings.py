@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set, ValuesView
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,11 @@ class Holdings:
         self._waiting = 0
         self._stop = 0
         self._places: dict[int, Place] = {}
+
+    @property
+    def names(self) -> Sequence[PackId]:
+        """Packs by their number, those that have left too."""
+        return self._names
 
     @property
     def in_use(self) -> InUse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -49,9 +49,14 @@ class Marks:
         """
         self._lost = frozenset(survey.lost)
         new = ((commit, found) for commit, found in _reachable(survey) if commit not in self.commits)
-        while some := list(islice(new, _AT_ONCE)):
-            self._mark([(commit, found, _deleted(survey, besides, commit)) for commit, found in some])
+        self.mark((commit, found, _deleted(survey, besides, commit)) for commit, found in new)
         self._mark_undeleted(survey, besides)
+
+    def mark(self, commits: Iterable[tuple[CommitId, CommitObject, Collection[str | None]]]) -> None:
+        """Mark what commits hold, each but for its parts that are deleted. Errors as of :meth:`extend`."""
+        pending = iter(commits)
+        while some := list(islice(pending, _AT_ONCE)):
+            self._mark_some(some)
 
     def clear(self) -> None:
         """Start anew: a mark stays when what it was made for has been deleted, and then taken by another gc."""
@@ -61,11 +66,11 @@ class Marks:
 
     def _mark_undeleted(self, survey: Survey, besides: Mapping[CommitId, set[str | None]]) -> None:
         back = {(c, part) for c, part in self.passed_over if part not in _deleted(survey, besides, c)}
-        self._mark([(c, survey.commits[c], _deleted(survey, besides, c)) for c in dict.fromkeys(c for c, _ in back)])
+        commits = dict.fromkeys(commit for commit, _ in back)
+        self.mark((commit, survey.commits[commit], _deleted(survey, besides, commit)) for commit in commits)
         self.passed_over -= back
 
-    def _mark(self, commits: Sequence[tuple[CommitId, CommitObject, set[str | None]]]) -> None:
-        """Mark what commits hold, each with its parts that are deleted."""
+    def _mark_some(self, commits: Sequence[tuple[CommitId, CommitObject, Collection[str | None]]]) -> None:
         parts: _Owners = {}
         for identity, commit, deleted in commits:
             if None in deleted:
