@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
 from deltackpt.chunking.cuts import Cuts, Lengths
-from deltackpt.chunkstore.reader import ChunkReader
+from deltackpt.chunkstore.reader import ChunkReader, Locations
 from deltackpt.history.objects import ID_SIZE, Group, GroupLayout, ObjectCorruptError, Part, TensorLayout, decode
 from deltackpt.ids import ChunkId
 from deltackpt.tensor.dtype import DType
@@ -90,9 +90,8 @@ class Manifests:
         """The bytes of any stored object, hashed."""
         return bytes(self._reader.read(ChunkId(identity)))
 
-    def objects(self, identities: Sequence[ChunkId]) -> Iterator[bytes]:
-        """The same of several, which are looked up together."""
-        known = self._reader.locate(identities)
+    def objects(self, identities: Iterable[ChunkId], known: Locations) -> Iterator[bytes]:
+        """The same of several; ``known`` is where some of them lie."""
         return (bytes(self._reader.read(identity, known)) for identity in identities)
 
     def part(self, identity: bytes) -> StoredPart:

@@ -54,8 +54,9 @@ def enough_to_fit(
     reached = collector.marks
 
     def left(count: int) -> int:
-        needed = ChunkSet.of(collector.survey.holdings.records.numbering, chain(*chunks[count:]))
-        collector.marks = Marks(repository.manifests, needed, set(reached.commits), set(reached.passed_over))
+        holdings = collector.survey.holdings
+        needed = ChunkSet.of(holdings.records.numbering, chain(*chunks[count:]))
+        collector.marks = Marks(repository.manifests, holdings, needed, set(reached.commits), set(reached.passed_over))
         return occupied - collector.plan_as_seen().freed_bytes
 
     low, high = 0, len(candidates)

@@ -38,7 +38,6 @@ from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 from deltackpt.maintenance.abreast import publish_abreast
 from deltackpt.maintenance.archive import EPOCH_RECORDS, archive_sealed, seal
-from deltackpt.maintenance.chunk_set import ChunkSet
 from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.live import Live, live_records, packed_size
@@ -108,7 +107,7 @@ class Collector:
 
     def __post_init__(self) -> None:
         self.survey = take_survey(self.repository.chunks)
-        self.marks = Marks(self.repository.manifests, ChunkSet(self.survey.holdings.records.numbering))
+        self.marks = Marks.none(self.repository.manifests, self.survey.holdings)
         for commit, part in self.what_if:
             self._besides.setdefault(commit, set()).add(part)
 
@@ -195,7 +194,7 @@ class Collector:
             self.survey.advance()
             if self.survey.losses != losses:
                 self.marks.clear()
-            # Manifests are found by the index, which must not lag behind the commits that the survey knows.
+            # A manifest that was moved is found by the index, which must not lag behind what the survey knows.
             self.repository.chunks.catch_up()
             try:
                 self.marks.extend(self.survey, self._besides)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from deltackpt.history.manifest import Manifests
 from deltackpt.history.objects import CommitObject, Group, Part, decode
 from deltackpt.ids import ChunkId, CommitId
 from deltackpt.maintenance.chunk_set import ChunkSet
+from deltackpt.maintenance.holdings import Holdings
 from deltackpt.maintenance.survey import Survey, SurveyError
 
 Deleted = tuple[CommitId, str | None]
@@ -34,12 +35,18 @@ class Marks:
     """
 
     manifests: Manifests
+    holdings: Holdings
     chunks: ChunkSet
     commits: set[CommitId] = field(default_factory=set)
     passed_over: set[Deleted] = field(default_factory=set)
     # Apart from the chunks: a tensor may hold the very bytes of an object, and says nothing of what that refers to.
     _walked: set[ChunkId] = field(default_factory=set)
     _lost: frozenset[ChunkId] = frozenset()
+
+    @classmethod
+    def none(cls, manifests: Manifests, holdings: Holdings) -> Self:
+        """Nothing is marked yet."""
+        return cls(manifests, holdings, ChunkSet(holdings.records.numbering))
 
     def extend(self, survey: Survey, besides: Mapping[CommitId, set[str | None]] = _NONE_DELETED) -> None:
         """Mark from every ref of ``survey``. SurveyError when a reachable commit is missing, or a manifest of one lost.
@@ -110,7 +117,8 @@ class Marks:
                     f"commit {commit.short}: the list of what its part {part!r} holds is lost; nothing was"
                     f" deleted, run `deltackpt repair --from` a copy, or `deltackpt delete {commit.short}`"
                 )
-        for identity, data in zip(new, self.manifests.objects(new), strict=True):
+        known = self.holdings.locations(new)
+        for identity, data in zip(new, self.manifests.objects(new, known), strict=True):
             yield identity, decode(data, kind)
 
 

@@ -21,7 +21,6 @@ from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import Manifests
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, PackId
-from deltackpt.maintenance.chunk_set import ChunkSet
 from deltackpt.maintenance.mark import Marks
 from deltackpt.maintenance.verify.contents import Contents, Replay, read_contents
 from deltackpt.maintenance.verify.data import DataCheck, check_data
@@ -118,7 +117,7 @@ class Inspection:
     def _are_whole(self, replay: Replay, commits: Iterable[Commit]) -> bool:
         """Whether all that commits hold is there; when it is not, walking them name by name tells what is missing."""
         holdings = replay.holdings
-        marks = Marks(Manifests(self._reader), ChunkSet(holdings.records.numbering))
+        marks = Marks.none(Manifests(self._reader), holdings)
         try:
             marks.mark((c.id, replay.commits[c.id], {part.name for part in c.thinned}) for c in commits)
         except DeltackptError:
