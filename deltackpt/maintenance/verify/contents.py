@@ -55,7 +55,12 @@ class _Packs(Mapping[PackId, Sequence[PackEntry]]):
         self._holdings = holdings
 
     def __getitem__(self, pack: PackId) -> Sequence[PackEntry]:
+        if pack not in self:
+            raise KeyError(pack)
         return self._holdings.entries(pack)
+
+    def __contains__(self, pack: object) -> bool:
+        return isinstance(pack, PackId) and inline_record(pack) is None and pack in self._holdings.packs
 
     def __iter__(self) -> Iterator[PackId]:
         return (pack for pack in self._holdings.packs if inline_record(pack) is None)
