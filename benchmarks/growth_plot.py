@@ -14,7 +14,7 @@ from matplotlib import pyplot
 from benchmarks.figures import Figure
 from benchmarks.growth import CPU
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#444444")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#444444", "#56b4e9")
 
 
 def plot(figures: Iterable[Figure], path: Path) -> None:
@@ -29,7 +29,7 @@ def plot(figures: Iterable[Figure], path: Path) -> None:
 
 def _curves(axes: Any, figures: Sequence[Figure], unit: str) -> None:
     names = dict.fromkeys(figure.column for figure in figures)
-    for name, colour in zip(names, _COLOURS * 2, strict=False):
+    for name, colour in zip(names, _COLOURS, strict=False):
         points = [(_chunks(f), f.value / (1000 if f.unit == "ms" else 1)) for f in figures if f.column == name]
         axes.plot(
             *zip(*points, strict=True),
@@ -40,6 +40,7 @@ def _curves(axes: Any, figures: Sequence[Figure], unit: str) -> None:
             label=name.partition(",")[0],
         )
     axes.set(xscale="log", yscale="log", xlabel="chunks", ylabel=unit)
+    axes.minorticks_off()
     axes.grid(True, linewidth=0.3)
     axes.legend(fontsize=7, frameon=False)
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deltackpt.chunkstore.heads import Heads, join_ids, split_ids, stored_lengths
-from deltackpt.chunkstore.location import Location
+from deltackpt.chunkstore.heads import Heads, join_ids, split_ids
+from deltackpt.chunkstore.location import locations
 from deltackpt.chunkstore.pack import PackEntry
 from deltackpt.chunkstore.reader import Locations
-from deltackpt.chunkstore.record import Kind
 from deltackpt.ids import ChunkId, PackId
 from deltackpt.maintenance.numbering import Numbers
 from deltackpt.maintenance.records import Records
@@ -130,41 +129,18 @@ class Holdings:
 
     def locations(self, chunks: Sequence[ChunkId]) -> Locations:
         """Where a reader finds these; without those that are not in use."""
-        table = self.records
-        numbers = table.numbering.find(join_ids(chunks))
-        members = np.where(numbers >= 0, table.holders[numbers], -1) if len(table) else numbers
-        there = np.flatnonzero(members >= 0)
-        members = members[there]
-        records = table.records[members]
-        rows = zip(
-            there.tolist(),
-            members.tolist(),
-            table.first[records].tolist(),
-            table.packs[records].tolist(),
-            table.offsets[records].tolist(),
-            stored_lengths(table.fields[records]).tolist(),
-            table.fields[records].tolist(),
-            split_ids(table.numbering.ids(table.bases[members])),
-            strict=True,
-        )
-        found: Locations = {}
-        for at, member, first, pack, offset, stored, (_, kind, recipe, element, rank, count, *_, cost, _), base in rows:
-            begins, length = int(table.lengths[first:member].sum()), int(table.lengths[member])
-            found[chunks[at]] = Location(
-                self._names[pack],
-                offset,
-                stored,
-                length,
-                begins,
-                count,
-                Kind(kind),
-                recipe,
-                element,
-                rank,
-                cost,
-                base if rank else None,
-            )
-        return found
+        numbers = self.records.numbering.find(join_ids(chunks))
+        there = np.flatnonzero(numbers >= 0)
+        held = self.records.holding(numbers[there])
+        holders = {chunks[at]: record for at, record in zip(there.tolist(), held.tolist(), strict=True)}
+        records = np.unique(held[held >= 0])
+        packs, entries = self.records.packs[records].tolist(), self.records.heads(records).entries()
+        return {
+            chunk: location
+            for record, pack, entry in zip(records.tolist(), packs, entries, strict=True)
+            for chunk, location in locations(self._names[pack], entry.offset, entry.head)
+            if holders.get(chunk) == record
+        }
 
     def entries(self, pack: PackId) -> list[PackEntry]:
         """What a pack holds."""

@@ -146,7 +146,7 @@ class _Census:
     def _new(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
         known = len(self._seen)
         numbers = self._seen.number(join_ids(chunks))
-        return {chunks[at] for at in np.flatnonzero(numbers >= known)}
+        return {chunks[at] for at in np.flatnonzero(numbers >= known).tolist()}
 
     def _tensors(self, entry: PartEntry) -> tuple[StoredTensor, ...] | None:
         """The tensors of a part, none when it was here before; None when it cannot be read."""

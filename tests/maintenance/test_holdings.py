@@ -11,6 +11,7 @@ import pytest
 
 from deltackpt import Store
 from deltackpt.chunkstore.heads import Heads
+from deltackpt.chunkstore.location import locations
 from deltackpt.chunkstore.pack import HEADER_SIZE, TARGET_PACK_BYTES, TRAILER_SIZE, PackEntry
 from deltackpt.chunkstore.record import Kind, Member, RecordHead
 from deltackpt.ids import ChunkId, PackId
@@ -199,3 +200,13 @@ def test_a_writer_makes_packs_of_the_size_that_was_planned(seed: int) -> None:
         total += head.stored_length + 8 + head.size
         current = 0 if current >= TARGET_PACK_BYTES else current
     assert packed_size(heads) == total
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_reader_is_told_the_same_places_as_by_the_index(survey: Survey, seed: int) -> None:
+    model = Model()
+    ranks = live_through(random.Random(seed), survey, model, 40)
+    expected = {
+        chunk: dict(locations(pack, entry.offset, entry.head))[chunk] for chunk, (pack, entry) in model.in_use.items()
+    }
+    assert survey.holdings.locations([*ranks, ChunkId(bytes(32))]) == expected
