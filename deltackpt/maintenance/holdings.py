@@ -154,7 +154,8 @@ class Holdings:
         return there[self.records.packs]
 
     def compact(self) -> None:
-        """Let go of records of packs that have left, when they are most of all. Rows have other numbers then."""
+        """Let go of places, and of rows of packs that have left when they are most of all; others are renumbered."""
+        self._places.clear()
         present = sum(pack.stop - pack.start for pack in self.packs.values())
         if 2 * present >= len(self.records):
             return
@@ -169,7 +170,6 @@ class Holdings:
             for number, name in enumerate(names)
         }
         self._names, self._stop = names, stops[-1]
-        self._places.clear()
 
 
 class InUse(Mapping[ChunkId, Place]):
