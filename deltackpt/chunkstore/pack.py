@@ -13,7 +13,7 @@ footer, so a pack that lost its end can still be walked.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import xxhash
@@ -31,6 +31,7 @@ _TRAILER = struct.Struct("<QQQQ16s8s")
 _OFFSET = struct.Struct("<Q")
 HEADER_SIZE = _HEADER.size
 TRAILER_SIZE = _TRAILER.size
+OFFSET_SIZE = _OFFSET.size
 TARGET_PACK_BYTES = 64 << 20
 MAX_FOOTER_BYTES = 1 << 28
 
@@ -51,9 +52,13 @@ def header(pack: PackId) -> bytes:
     return _HEADER.pack(HEADER_MAGIC, pack, xxhash.xxh3_64_intdigest(HEADER_MAGIC + pack))
 
 
+def footer_of(entries: Sequence[PackEntry]) -> bytes:
+    return b"".join(_OFFSET.pack(entry.offset) + entry.head.pack(0) for entry in entries)
+
+
 def footer_and_trailer(pack: PackId, entries: list[PackEntry], offset: int) -> bytes:
     """The end of a pack whose records stop at ``offset``."""
-    footer = b"".join(_OFFSET.pack(e.offset) + e.head.pack(0) for e in entries)
+    footer = footer_of(entries)
     counts = struct.pack("<QQQ", offset, len(footer), len(entries))
     return footer + _TRAILER.pack(offset, len(footer), len(entries), _checksum(footer, counts), pack, TRAILER_MAGIC)
 
@@ -63,6 +68,12 @@ def read_entries(disk: Disk, path: str, pack: PackId) -> list[PackEntry]:
 
     ``FileNotFoundError`` when there is no such file.
     """
+    footer, count = read_footer(disk, path, pack)
+    return list(parse_footer(footer, count, pack))
+
+
+def read_footer(disk: Disk, path: str, pack: PackId) -> tuple[bytes, int]:
+    """A pack's footer, whose checksum is right, and how many records it names. Errors as of :func:`read_entries`."""
     fd = disk.open(path)
     try:
         size = disk.size(path)
@@ -70,10 +81,9 @@ def read_entries(disk: Disk, path: str, pack: PackId) -> list[PackEntry]:
             raise PackCorruptError(
                 f"pack {pack.short} ({path}): header is damaged or of another pack; run `deltackpt verify`"
             )
-        footer, count = _footer(disk, fd, path, pack, size)
+        return _footer(disk, fd, path, pack, size)
     finally:
         disk.close(fd, path)
-    return list(_parse_footer(footer, count, pack))
 
 
 def _footer(disk: Disk, fd: int, path: str, pack: PackId, size: int) -> tuple[bytes, int]:
@@ -100,7 +110,8 @@ def _checksum(footer: bytes, counts: bytes) -> int:
     return xxhash.xxh3_64_intdigest(footer + counts, seed=VERSION)
 
 
-def _parse_footer(footer: bytes, count: int, pack: PackId) -> Iterator[PackEntry]:
+def parse_footer(footer: bytes, count: int, pack: PackId) -> Iterator[PackEntry]:
+    """The records that a footer names; PackCorruptError or RecordCorruptError when they cannot be."""
     view = memoryview(footer)
     at = 0
     for number in range(count):

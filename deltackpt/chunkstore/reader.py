@@ -107,11 +107,15 @@ class ChunkReader:
         """Bytes of its record that a chunk answers for: those that share one do so by their plain size."""
         if location.members == 1:
             return location.stored_length
+        return location.stored_length * location.plain_length / self.record_length(chunk, location)
+
+    def record_length(self, chunk: ChunkId, location: Location) -> int:
+        """Plain bytes of a chunk's record, at least 1; as though its chunks were all alike when that cannot be read."""
         try:
             whole = plain_length(self._files.read(location, HEAD_SIZE), self._where(chunk, location))
         except (CorruptError, FileNotFoundError):
-            return location.stored_length / location.members
-        return location.stored_length * location.plain_length / max(whole, 1)
+            whole = location.plain_length * location.members
+        return max(whole, 1)
 
     def read(self, chunk: ChunkId, known: Locations | None = None) -> memoryview:
         """The chunk's plain bytes, hashed."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
 from deltackpt.chunking.cuts import Cuts, Lengths
-from deltackpt.chunkstore.reader import ChunkReader
+from deltackpt.chunkstore.reader import ChunkReader, Locations
 from deltackpt.history.objects import ID_SIZE, Group, GroupLayout, ObjectCorruptError, Part, TensorLayout, decode
 from deltackpt.ids import ChunkId
 from deltackpt.tensor.dtype import DType
@@ -89,6 +89,10 @@ class Manifests:
     def object(self, identity: bytes) -> bytes:
         """The bytes of any stored object, hashed."""
         return bytes(self._reader.read(ChunkId(identity)))
+
+    def objects(self, identities: Iterable[ChunkId], known: Locations) -> Iterator[bytes]:
+        """The same of several; ``known`` is where some of them lie."""
+        return (bytes(self._reader.read(identity, known)) for identity in identities)
 
     def part(self, identity: bytes) -> StoredPart:
         part = self._parts.get(identity)

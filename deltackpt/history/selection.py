@@ -73,10 +73,10 @@ def between(line: Iterable[Commit], first: Commit) -> list[Commit]:
     """The commits of ``line``, which stands newest first, from ``first`` on, oldest first. RefNotFoundError."""
     found: list[Commit] = []
     for commit in line:
-        found.insert(0, commit)
+        found.append(commit)
         if commit.id == first.id:
-            return found
-    newest = found[-1].description if found else "nothing"
+            return found[::-1]
+    newest = found[0].description if found else "nothing"
     raise RefNotFoundError(f"commit {first.description} is not on the line of {newest}; begin at one of its parents")
 
 

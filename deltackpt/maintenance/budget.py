@@ -13,12 +13,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.history.manifest import Manifests
 from deltackpt.history.objects import Group, Part, decode, split_chunks
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId
+from deltackpt.maintenance.chunk_set import ChunkSet
 from deltackpt.maintenance.gc import Collector
 from deltackpt.maintenance.mark import Deleted, Marks
 
@@ -52,8 +54,9 @@ def enough_to_fit(
     reached = collector.marks
 
     def left(count: int) -> int:
-        needed = set[ChunkId]().union(*chunks[count:])
-        collector.marks = Marks(repository.manifests, set(reached.commits), needed, set(reached.passed_over))
+        holdings = collector.survey.holdings
+        needed = ChunkSet.of(holdings.records.numbering, chain(*chunks[count:]))
+        collector.marks = Marks(repository.manifests, holdings, needed, set(reached.commits), set(reached.passed_over))
         return occupied - collector.plan_as_seen().freed_bytes
 
     low, high = 0, len(candidates)

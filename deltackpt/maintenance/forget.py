@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
+import numpy as np
+
+from deltackpt.chunkstore.heads import join_ids, split_ids
 from deltackpt.ids import ChunkId, PackId
+from deltackpt.maintenance.holdings import Holdings
+from deltackpt.maintenance.records import Mask
 from deltackpt.maintenance.survey import Survey
 
 
@@ -14,34 +19,43 @@ def forgotten(survey: Survey, gone: Collection[PackId]) -> tuple[ChunkId, ...]:
     Either a base of it goes. Or its copy in use goes, which once took over from a pack that was then revived: who built
     an index later would never have heard of that copy, and find the first one again.
     """
-    return tuple(sorted({*_without_base(survey, gone), *_shadows(survey, gone)}))
+    holdings = survey.holdings
+    records = holdings.records
+    used = records.holders >= 0
+    leaving = np.zeros(len(used), np.bool_)
+    leaving[used] = holdings.stands_in(gone)[records.records[records.holders[used]]]
+    sunk = _without_base(survey, ~used | leaving) & used & ~leaving
+    found = np.flatnonzero(sunk | _shadows(holdings, gone, leaving))
+    return tuple(sorted(split_ids(records.numbering.ids(found))))
 
 
-def _without_base(survey: Survey, gone: Collection[PackId]) -> Iterator[ChunkId]:
-    lost: dict[ChunkId, bool] = {}
-    for start in survey.in_use:
-        pending = [start]
-        while pending:
-            chunk = pending[-1]
-            place = survey.in_use.get(chunk)
-            unknown = [] if place is None else [base for base in place.entry.head.bases if base not in lost]
-            if chunk not in lost and unknown and place is not None and place.pack not in gone:
-                pending.extend(unknown)
-                continue
-            pending.pop()
-            if chunk not in lost:
-                bases = () if place is None else place.entry.head.bases
-                # A base that is declared lost may come back, and what stands on it with it.
-                leaves = chunk not in survey.lost if place is None else place.pack in gone
-                lost[chunk] = leaves or any(lost[base] for base in bases)
-    for chunk, is_lost in lost.items():
-        if is_lost and chunk in survey.in_use and survey.in_use[chunk].pack not in gone:
-            yield chunk
+def _without_base(survey: Survey, absent: Mask) -> Mask:
+    """By chunk, whether it can be decoded no more when those that are ``absent`` are."""
+    records = survey.holdings.records
+    lost = absent.copy()
+    # A base that is declared lost may come back, and what stands on it with it.
+    declared = records.numbering.find(join_ids(survey.lost))
+    declared = declared[declared >= 0]
+    lost[declared[records.holders[declared] < 0]] = False
+    members = np.flatnonzero(records.bases >= 0)
+    while len(members):
+        sinks = lost[records.bases[members]]
+        taken = records.members_of(np.unique(records.records[members[sinks]]))
+        taken = taken[records.holders[records.chunks[taken]] == taken]
+        taken = taken[~lost[records.chunks[taken]]]
+        if not len(taken):
+            break
+        lost[records.chunks[taken]] = True
+        members = members[~sinks]
+    return lost
 
 
-def _shadows(survey: Survey, gone: Collection[PackId]) -> Iterator[ChunkId]:
-    leaving = {chunk for chunk, place in survey.in_use.items() if place.pack in gone}
-    if leaving:
-        for pack, (_, entries) in survey.packs.items():
-            if pack not in gone:
-                yield from (m.id for entry in entries for m in entry.head.members if m.id in leaving)
+def _shadows(holdings: Holdings, gone: Collection[PackId], leaving: Mask) -> Mask:
+    """By chunk, whether it is ``leaving`` though a pack that stays holds a copy."""
+    found = np.zeros(len(leaving), np.bool_)
+    if leaving.any():
+        records = holdings.records
+        stays = holdings.stands_in(holdings.packs.keys() - set(gone))
+        members = np.flatnonzero(leaving[records.chunks])
+        found[records.chunks[members[stays[records.records[members]]]]] = True
+    return found

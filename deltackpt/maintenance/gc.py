@@ -26,7 +26,6 @@ from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.layout import is_retired, pack_named
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import Piece, Position
-from deltackpt.chunkstore.pack import HEADER_SIZE, TARGET_PACK_BYTES, TRAILER_SIZE
 from deltackpt.chunkstore.pack_files import pack_path
 from deltackpt.chunkstore.pack_writer import Payload
 from deltackpt.chunkstore.record import RecordHead, check
@@ -40,11 +39,13 @@ from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 from deltackpt.maintenance.abreast import publish_abreast
 from deltackpt.maintenance.archive import EPOCH_RECORDS, archive_sealed, seal
 from deltackpt.maintenance.forget import forgotten
-from deltackpt.maintenance.mark import Deleted, Marks, live_records
+from deltackpt.maintenance.holdings import Place
+from deltackpt.maintenance.live import Live, live_records, packed_size
+from deltackpt.maintenance.mark import Deleted, Marks
 from deltackpt.maintenance.parity.shelf import parity_files
 from deltackpt.maintenance.rebase import rebase
 from deltackpt.maintenance.reencode import Reencoded, Reencoder
-from deltackpt.maintenance.survey import Place, Survey, take_survey
+from deltackpt.maintenance.survey import Survey, take_survey
 
 REPACK_DEAD_FRACTION = 0.10
 SPARED_SECONDS = 3600.0
@@ -53,6 +54,8 @@ LEAST_DEAD_INLINE = 64 << 10
 _MAX_RESTARTS = 10
 
 Progress = Callable[[int, int], None]
+
+_NOTHING: Mapping[ChunkId, RecordHead] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class Collector:
 
     def __post_init__(self) -> None:
         self.survey = take_survey(self.repository.chunks)
-        self.marks = Marks(self.repository.manifests)
+        self.marks = Marks.none(self.repository.manifests, self.survey.holdings)
         for commit, part in self.what_if:
             self._besides.setdefault(commit, set()).add(part)
 
@@ -118,10 +121,10 @@ class Collector:
         self.look()
         plan = self._plan(())
         if self.rebases and self.min_dead < 1:
-            live = live_records(self.survey, self.marks.chunks)
+            live = self._live()
             rebased = rebase(self._reencoder(), live, self.max_written)
             other = self._plan(rebased) if rebased else plan
-            kept = sum(size for size, _ in self.survey.packs.values()) - other.freed_bytes
+            kept = sum(pack.size for pack in self.survey.packs.values()) - other.freed_bytes
             if other.freed_bytes - plan.freed_bytes >= self.min_dead * kept:
                 return other
         return plan
@@ -134,14 +137,14 @@ class Collector:
         return Reencoder(self.survey, self.repository.reader, self.marks.chunks)
 
     def _plan(self, rebased: Sequence[Reencoded]) -> GcPlan:
-        live = self._live_by_pack({member.id: new.head for new in rebased for member in new.head.members})
+        live = self._live({member.id: new.head for new in rebased for member in new.head.members})
         seals = self._worth_sealing(live)
         ended = self._ended(seals)
         condemned = self._condemned(live, ended, packed_size(new.head for new in rebased))
-        copied = [place for pack in condemned for place in live.get(pack, [])]
+        copied = [place for pack in condemned if live.count(pack) for place in live.places(pack)]
         orphans = self._orphans()
         leftovers = self._leftovers()
-        removed = sum(self.survey.packs[pack][0] for pack in condemned if inline_record(pack) is None)
+        removed = sum(self.survey.packs[pack].size for pack in condemned if inline_record(pack) is None)
         removed += sum(self.survey.inline_bytes[epoch] for epoch in ended)
         removed += sum(self._file_size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
         removed += sum(self._file_size(path) for path in leftovers)
@@ -192,7 +195,7 @@ class Collector:
             self.survey.advance()
             if self.survey.losses != losses:
                 self.marks.clear()
-            # Manifests are found by the index, which must not lag behind the commits that the survey knows.
+            # A manifest that was moved is found by the index, which must not lag behind what the survey knows.
             self.repository.chunks.catch_up()
             try:
                 self.marks.extend(self.survey, self._besides)
@@ -206,20 +209,17 @@ class Collector:
         """Deleted commits and parts whose contents this gc passes over, for the first time."""
         return tuple(sorted(self.marks.passed_over - self.survey.purged, key=lambda piece: (piece[0], piece[1] or "")))
 
-    def _live_by_pack(self, instead: Mapping[ChunkId, RecordHead]) -> dict[PackId, list[Place]]:
+    def _live(self, instead: Mapping[ChunkId, RecordHead] = _NOTHING) -> Live:
         """Records to be kept where they are or copied, when those of ``instead`` have taken over."""
-        live: dict[PackId, list[Place]] = {}
-        for place in live_records(self.survey, self.marks.chunks, instead).values():
-            live.setdefault(place.pack, []).append(place)
-        return {pack: sorted(places, key=lambda place: place.entry.offset) for pack, places in live.items()}
+        return live_records(self.survey, self.marks.chunks, instead)
 
-    def _worth_sealing(self, live: dict[PackId, list[Place]]) -> bool:
+    def _worth_sealing(self, live: Live) -> bool:
         """Whether the epoch has grown long, or enough of what its records carry inline is dead."""
         if self.survey.epoch_length >= EPOCH_RECORDS or self.min_dead >= 1:
             return self.min_dead < 1
         inline = [pack for pack in self.survey.packs if _stands_in(pack, self.survey.position.epoch)]
-        size = sum(self.survey.packs[pack][0] for pack in inline)
-        dead = size - sum(_size_of(live.get(pack, [])) for pack in inline)
+        size = sum(self.survey.packs[pack].size for pack in inline)
+        dead = size - sum(map(live.size, inline))
         return dead >= max(LEAST_DEAD_INLINE, size * self.min_dead)
 
     def _ended(self, seals: bool) -> set[EpochId]:
@@ -227,25 +227,26 @@ class Collector:
         current = self.survey.position.epoch
         return {epoch for epoch in self.survey.inline_bytes if (seals or epoch != current) and self.min_dead < 1}
 
-    def _condemned(self, live: Mapping[PackId, list[Place]], ended: set[EpochId], written: int) -> list[PackId]:
+    def _condemned(self, live: Live, ended: set[EpochId], written: int) -> list[PackId]:
         """Packs that go, in the order in which the log names them; what is copied out of them is written besides."""
-        going = {pack for pack in self.survey.packs if self._goes_anyway(pack, live.get(pack, []), ended)}
-        written += sum(_size_of(live.get(pack, [])) for pack in going)
-        rest = {pack: _size_of(live[pack]) for pack in live.keys() - going if self._worth_rewriting(pack, live[pack])}
-        for pack in sorted(rest, key=lambda pack: (rest[pack] / self.survey.packs[pack][0], pack)):
-            if self.max_written is None or written + rest[pack] <= self.max_written:
+        going = {pack for pack in self.survey.packs if self._goes_anyway(pack, live, ended)}
+        written += sum(map(live.size, going))
+        rest = {pack: live.size(pack) for pack in self.survey.packs if pack not in going and self._has_dead(pack, live)}
+        for pack in sorted(rest, key=lambda pack: (rest[pack] / self.survey.packs[pack].size, pack)):
+            worth = rest[pack] <= self.survey.packs[pack].size * (1 - self.min_dead)
+            if worth and (self.max_written is None or written + rest[pack] <= self.max_written):
                 going.add(pack)
                 written += rest[pack]
         return [pack for pack in self.survey.packs if pack in going]
 
-    def _goes_anyway(self, pack: PackId, live: list[Place], ended: set[EpochId]) -> bool:
+    def _goes_anyway(self, pack: PackId, live: Live, ended: set[EpochId]) -> bool:
         if (inline := inline_record(pack)) is not None:
             return inline.epoch in ended
-        return not live or pack in self.survey.condemned
+        return not live.count(pack) or pack in self.survey.condemned
 
-    def _worth_rewriting(self, pack: PackId, live: list[Place]) -> bool:
-        size, entries = self.survey.packs[pack]
-        return inline_record(pack) is None and len(live) < len(entries) and _size_of(live) <= size * (1 - self.min_dead)
+    def _has_dead(self, pack: PackId, live: Live) -> bool:
+        known = self.survey.packs[pack]
+        return inline_record(pack) is None and 0 < live.count(pack) < known.stop - known.start
 
     def _claim_orphans(self, orphans: Sequence[PackId]) -> None:
         """A slow writer may have published one of them since the plan was made."""
@@ -263,9 +264,9 @@ class Collector:
             def decide() -> Decision:
                 if not all(new.is_current(self.survey) for new in plan.rebased):
                     raise StaleTransactionError("a delta that was to leave its base is kept in another way by now")
-                live = self._live_by_pack(transaction.superseded)
+                live = self._live(transaction.superseded)
                 present = (pack for pack in plan.condemned if pack in self.survey.packs)
-                still = [p for p in present if all(self._is_copied(place, transaction) for place in live.get(p, []))]
+                still = [p for p in present if all(self._is_copied(place, transaction) for place in live.places(p))]
                 if not still:
                     raise StaleTransactionError("nothing of the plan is left to be done")
                 return Decision("gc-condemn", condemned=tuple(sorted(still)))
@@ -296,8 +297,8 @@ class Collector:
             self._publish(transaction, self._gone)
 
     def _gone(self) -> Decision:
-        live = self._live_by_pack({})
-        gone = {pack for pack in self.survey.condemned if pack not in live}
+        live = self._live()
+        gone = {pack for pack in self.survey.condemned if not live.count(pack)}
         dropped = set(self.survey.commits) - self.marks.commits
         return Decision(
             "gc",
@@ -390,24 +391,6 @@ def _lowest_last(places: Iterable[Place]) -> list[Place]:
     stays as it is.
     """
     return sorted(places, key=lambda place: -place.entry.head.rank)
-
-
-def _size_of(places: Iterable[Place]) -> int:
-    return packed_size(place.entry.head for place in places)
-
-
-def packed_size(heads: Iterable[RecordHead]) -> int:
-    """Bytes of the packs that a writer makes of these records."""
-    total, current = 0, 0
-    for head in heads:
-        if not current:
-            current = HEADER_SIZE
-            total += HEADER_SIZE + TRAILER_SIZE
-        current += head.stored_length
-        total += head.stored_length + 8 + head.size
-        if current >= TARGET_PACK_BYTES:
-            current = 0
-    return total
 
 
 def collect(

@@ -10,13 +10,18 @@ its rank and its cost are no higher than before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from deltackpt.errors import CorruptError, NotFoundError
 from deltackpt.ids import ChunkId
+from deltackpt.maintenance.chunk_set import ChunkSet
+from deltackpt.maintenance.holdings import Place
+from deltackpt.maintenance.live import Live
+from deltackpt.maintenance.records import Mask, Records
 from deltackpt.maintenance.reencode import Reencoded, Reencoder
-from deltackpt.maintenance.survey import Place, Survey
 
 # What is saved must be this part of what is written for it.
 _WORTH = 0.10
@@ -34,7 +39,7 @@ class _Island:
         return sum(place.entry.head.stored_length for place in self.held)
 
 
-def rebase(reencoder: Reencoder, live: Mapping[int, Place], max_written: int | None = None) -> list[Reencoded]:
+def rebase(reencoder: Reencoder, live: Live, max_written: int | None = None) -> list[Reencoded]:
     """The deltas of all islands that are worth it, bases first; no more than ``max_written`` bytes of records.
 
     ``live`` are all records that it takes to decode what commits need.
@@ -49,32 +54,45 @@ def rebase(reencoder: Reencoder, live: Mapping[int, Place], max_written: int | N
     return planned
 
 
-def _islands(reencoder: Reencoder, live: Mapping[int, Place]) -> list[_Island]:
-    survey = reencoder.survey
-    places = (survey.in_use.get(chunk) for chunk in reencoder.chunks)
-    wanted = {id(place.entry) for place in places if place is not None}
-    held = {key: place for key, place in live.items() if key not in wanted}
+def _islands(reencoder: Reencoder, live: Live) -> list[_Island]:
+    holdings = live.holdings
+    held = live.mask & ~_wanted(holdings.records, reencoder.chunks)
+    below = _below(holdings.records, live.mask, held)
     joined = _Joined()
-    standing: list[tuple[int, Place]] = []
-    for key, place in live.items():
-        below = [base for base in _below(survey, place) if base in held]
-        joined.join([key, *below] if key in held else below)
-        if below and key in wanted:
-            standing.append((below[0], place))
+    for record, bases in below.items():
+        joined.join([record, *bases] if held[record] else bases)
     islands: dict[int, _Island] = {}
-    for key, place in held.items():
-        islands.setdefault(joined.of(key), _Island()).held.append(place)
-    age = {pack: at for at, pack in enumerate(survey.packs)}
+    dead = np.flatnonzero(held)
+    for record, place in zip(dead.tolist(), holdings.places(dead), strict=True):
+        islands.setdefault(joined.of(record), _Island()).held.append(place)
+    standing = [record for record in below if not held[record]]
+    found = list(zip(standing, holdings.places(standing), strict=True))
+    age = {pack: at for at, pack in enumerate(holdings.packs)}
     # A chunk further down the chain has the lower rank, so it has its new record before others look for it.
-    standing.sort(key=lambda pair: (pair[1].entry.head.rank, age[pair[1].pack], pair[1].entry.offset))
-    for key, place in standing:
-        islands[joined.of(key)].standing.append(place)
+    found.sort(key=lambda pair: (pair[1].entry.head.rank, age[pair[1].pack], pair[1].entry.offset))
+    for record, place in found:
+        islands[joined.of(below[record][0])].standing.append(place)
     return [island for island in islands.values() if island.standing]
 
 
-def _below(survey: Survey, place: Place) -> Iterator[int]:
-    places = (survey.in_use.get(base) for base in place.entry.head.bases)
-    return (id(place.entry) for place in places if place is not None)
+def _wanted(records: Records, chunks: ChunkSet) -> Mask:
+    """By record, whether it holds one of ``chunks``."""
+    found = np.zeros(len(records), np.bool_)
+    holding = records.holding(np.flatnonzero(chunks.mask()))
+    found[holding[holding >= 0]] = True
+    return found
+
+
+def _below(records: Records, live: Mask, held: Mask) -> dict[int, list[int]]:
+    """The held records on which live ones stand, by those."""
+    found: dict[int, list[int]] = {}
+    if held.any():
+        members = np.flatnonzero(live[records.records] & (records.bases >= 0))
+        bases = records.holding(records.bases[members])
+        on_held = (bases >= 0) & held[bases]
+        for record, base in zip(records.records[members[on_held]].tolist(), bases[on_held].tolist(), strict=True):
+            found.setdefault(record, []).append(base)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ encoded a second time when they are written.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,7 +16,9 @@ from deltackpt.chunkstore.reader import ChunkReader
 from deltackpt.chunkstore.record import MAX_RANK, Member, RecordHead
 from deltackpt.errors import NotFoundError
 from deltackpt.ids import ChunkId
-from deltackpt.maintenance.survey import Place, Survey
+from deltackpt.maintenance.chunk_set import ChunkSet
+from deltackpt.maintenance.holdings import Place
+from deltackpt.maintenance.survey import Survey
 from deltackpt.tensor.dtype import Element
 
 KEPT_BYTES = 256 << 20
@@ -61,7 +63,7 @@ class Reencoder:
 
     survey: Survey
     reader: ChunkReader
-    chunks: Collection[ChunkId]
+    chunks: ChunkSet
     _heads: dict[ChunkId, RecordHead] = field(default_factory=dict)
     _kept: dict[ChunkId, int] = field(default_factory=dict)
     _kept_bytes: int = 0

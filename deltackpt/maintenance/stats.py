@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from deltackpt.chunkstore.heads import join_ids
 from deltackpt.chunkstore.location import Location
 from deltackpt.codec.recipes import RECIPES, Recipe
 from deltackpt.errors import CorruptError, NotFoundError
@@ -13,8 +16,9 @@ from deltackpt.history.manifest import StoredTensor
 from deltackpt.history.objects import PartEntry
 from deltackpt.history.repository import Repository
 from deltackpt.history.walk import all_commits
-from deltackpt.ids import ChunkId
+from deltackpt.ids import ChunkId, PackId
 from deltackpt.maintenance.gc import Collector
+from deltackpt.maintenance.numbering import Numbering
 
 Progress = Callable[[int], None]
 
@@ -120,7 +124,8 @@ class _Census:
     repository: Repository
     found: Stats
     _walked: set[bytes] = field(default_factory=set)
-    _seen: set[ChunkId] = field(default_factory=set)
+    _seen: Numbering = field(default_factory=Numbering)
+    _record_lengths: dict[tuple[PackId, int], int] = field(default_factory=dict)
     _stored: dict[str, float] = field(default_factory=dict)
     _delta_saved: dict[str, float] = field(default_factory=dict)
 
@@ -131,12 +136,17 @@ class _Census:
             return
         part = self.found.parts.setdefault(entry.name, PartStats())
         part.logical_bytes += entry.nbytes
-        new = {chunk for tensor in tensors for chunk in tensor.chunks} - self._seen
+        new = self._new([chunk for tensor in tensors for chunk in tensor.chunks])
         for chunk, place in self.repository.reader.locate(new).items():
             # Bases come along, which may be of no commit any more.
             if chunk in new:
                 self._count(entry.name, chunk, place)
         self._count_inline(part, entry.name, tensors)
+
+    def _new(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
+        known = len(self._seen)
+        numbers = self._seen.number(join_ids(chunks))
+        return {chunks[at] for at in np.flatnonzero(numbers >= known).tolist()}
 
     def _tensors(self, entry: PartEntry) -> tuple[StoredTensor, ...] | None:
         """The tensors of a part, none when it was here before; None when it cannot be read."""
@@ -154,16 +164,24 @@ class _Census:
         for name, part in self.found.parts.items():
             part.stored_bytes = round(self._stored.get(name, 0))
             part.delta_saved = round(self._delta_saved.get(name, 0))
-        self.found.chunks = len(self._seen)
 
     def _count(self, name: str, chunk: ChunkId, place: Location) -> None:
-        share = self.repository.reader.share(chunk, place)
-        self._seen.add(chunk)
+        share = self._share(chunk, place)
+        self.found.chunks += 1
         self.found.parts[name].unique_bytes += place.plain_length
         self.found.max_rank = max(self.found.max_rank, place.rank)
         self._stored[name] = self._stored.get(name, 0) + share
         if RECIPES[Recipe(place.recipe)].needs_base:
             self._delta_saved[name] = self._delta_saved.get(name, 0) + place.plain_length - share
+
+    def _share(self, chunk: ChunkId, place: Location) -> float:
+        """As the reader has it, who would look at a record again for each chunk that shares it."""
+        if place.members == 1:
+            return place.stored_length
+        key = (place.pack, place.offset)
+        if key not in self._record_lengths:
+            self._record_lengths[key] = self.repository.reader.record_length(chunk, place)
+        return place.stored_length * place.plain_length / self._record_lengths[key]
 
     def _count_inline(self, part: PartStats, name: str, tensors: tuple[StoredTensor, ...]) -> None:
         inline = sum(len(tensor.inline) for tensor in tensors if tensor.inline is not None)

@@ -2,38 +2,34 @@
 
 A survey replays the log and reads pack footers, following the same rules as the index but none of its
 bytes. It can be brought forward by the records that others publish while a gc works.
+
+Records stand in a table, since a store may have millions; those of which somebody wants to know more are made into
+objects one by one. Log records that only bring something are taken in many at a time.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
-from deltackpt.chunkstore.index import inline_entries
+from deltackpt.chunkstore.heads import Heads, inline_heads, read_heads, split_ids
 from deltackpt.chunkstore.location import inline_pack
 from deltackpt.chunkstore.log_record import Position, Published
-from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
+from deltackpt.chunkstore.pack import PackCorruptError
 from deltackpt.errors import CorruptError
 from deltackpt.history.objects import CommitObject, decode
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
+from deltackpt.maintenance.holdings import Holdings, InUse, Pack
 
 
 class SurveyError(CorruptError):
     """The store is not whole, so nothing can be deleted safely."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A record in a pack, or in the log."""
-
-    pack: PackId
-    entry: PackEntry
-
-
-# About 1 kB of memory each.
-_PUT_BY_CHUNKS = 50_000
+# About 100 bytes of memory each.
+_PUT_BY_CHUNKS = 500_000
 _put_by: weakref.WeakKeyDictionary[ChunkStore, Survey] = weakref.WeakKeyDictionary()
 
 
@@ -49,8 +45,7 @@ def take_survey(store: ChunkStore) -> Survey:
 class Survey:
     """The store as of ``position`` in the log.
 
-    ``packs`` are those of the store with their sizes and entries, inline bytes of log records included, which count as
-    packs; ``published`` every pack that ever was part of it;
+    ``holdings`` are the packs of the store and what is in use there; ``published`` every pack that ever was part of it;
     ``finished`` those whose files may be unlinked: gone, or orphans that no writer may publish any more;
     ``quarantined`` those that are gone and whose files are kept. ``lost`` chunks are declared lost and were not brought
     since. ``deleted`` are the parts of commits that were deleted, None standing for all of a commit; ``purged`` those
@@ -61,8 +56,7 @@ class Survey:
     position: Position = field(init=False)
     refs: dict[str, CommitId] = field(default_factory=dict)
     commits: dict[CommitId, CommitObject] = field(default_factory=dict)
-    packs: dict[PackId, tuple[int, list[PackEntry]]] = field(default_factory=dict)
-    in_use: dict[ChunkId, Place] = field(default_factory=dict)
+    holdings: Holdings = field(default_factory=Holdings)
     condemned: set[PackId] = field(default_factory=set)
     deleted: dict[CommitId, set[str | None]] = field(default_factory=dict)
     purged: set[tuple[CommitId, str | None]] = field(default_factory=set)
@@ -80,6 +74,16 @@ class Survey:
         self.position = self.store.log.start
 
     @property
+    def packs(self) -> Mapping[PackId, Pack]:
+        """The packs of the store, inline bytes of log records included, which count as packs."""
+        return self.holdings.packs
+
+    @property
+    def in_use(self) -> InUse:
+        """Where each chunk of the store is."""
+        return self.holdings.in_use
+
+    @property
     def is_current(self) -> bool:
         """Whether no record has come since the last look."""
         return not self.store.log.has_news(self.position)
@@ -92,6 +96,7 @@ class Survey:
     def put_by(self) -> None:
         """Keep it, unless it is large: the next gc of the same store object looks at what is new since then alone."""
         if self.position.number and len(self.in_use) <= _PUT_BY_CHUNKS:
+            self.holdings.compact()
             _put_by[self.store] = self
 
     def advance(self) -> None:
@@ -110,10 +115,13 @@ class Survey:
 
     def _take(self, records: list[Published]) -> None:
         leaving = {PackId(pack) for published in records for pack in published.record.gone}
-        for published in records:
-            self._add_packs(published, leaving)
-            self._apply(published)
-            self._pass(published)
+        try:
+            for published in records:
+                self._bring(published, leaving)
+                self._apply(published)
+                self._pass(published)
+        finally:
+            self._settle()
 
     def _pass(self, published: Published) -> None:
         self.position, self._tail = published.position, published.record.write_id
@@ -126,40 +134,36 @@ class Survey:
         """Whether the epoch has not been archived yet."""
         return self.store.disk.exists(self.store.layout.epoch(epoch))
 
-    def _add_packs(self, published: Published, leaving: set[PackId]) -> None:
+    def _bring(self, published: Published, leaving: set[PackId]) -> None:
         record = published.record
-        arrivals: list[tuple[PackId, Iterable[PackEntry]]] = []
-        for added in record.packs:
-            pack = PackId(added.id)
-            self.published.add(pack)
-            if pack not in leaving:
-                entries = self._entries(pack)
-                self.packs[pack] = (added.size, entries)
-                arrivals.append((pack, entries))
+        self.published |= {PackId(added.id) for added in record.packs}
+        added = [(PackId(added.id), added.size) for added in record.packs if PackId(added.id) not in leaving]
+        # First all that can fail: what was taken in half would be taken in again.
+        arrivals = [(pack, size, self._heads(pack)) for pack, size in added]
         if published.inline:
-            pack, inline = inline_pack(published.epoch, published.number), list(inline_entries(published))
-            self.packs[pack] = (len(published.inline), inline)
-            arrivals.append((pack, inline))
-        self._use(arrivals, frozenset(record.duplicates), takes_over=record.superseding)
+            pack = inline_pack(published.epoch, published.number)
+            arrivals.append((pack, len(published.inline), inline_heads(published)))
+        alone = record.superseding or bool(record.duplicates)
+        if alone or self.holdings.crowded:
+            self._settle()
+        for arrival in arrivals:
+            self.holdings.arrive(*arrival)
+        if alone:
+            self._settle(frozenset(record.duplicates), takes_over=record.superseding)
 
-    def _entries(self, pack: PackId) -> list[PackEntry]:
+    def _settle(self, unused: frozenset[bytes] = frozenset(), *, takes_over: bool = False) -> None:
+        brought = self.holdings.settle(unused, takes_over=takes_over)
+        if self.lost:
+            self.lost -= set(split_ids(self.holdings.records.numbering.ids(brought)))
+
+    def _heads(self, pack: PackId) -> Heads:
         path = self.store.layout.pack(pack)
         try:
-            return read_entries(self.store.disk, path, pack)
+            return read_heads(self.store.disk, path, pack)
         except FileNotFoundError:
             raise FileNotFoundError(f"pack {pack.short} ({path}) is missing") from None
         except PackCorruptError as error:
             raise SurveyError(f"{error}; nothing was deleted") from error
-
-    def _use(
-        self, arrivals: Iterable[tuple[PackId, Iterable[PackEntry]]], unused: frozenset[bytes], *, takes_over: bool
-    ) -> None:
-        """As in the index: the first copy of a chunk stays in use, but for those of a superseding record."""
-        members = ((member.id, Place(p, entry)) for p, es in arrivals for entry in es for member in entry.head.members)
-        for chunk, place in members:
-            if chunk not in unused and (takes_over or chunk not in self.in_use):
-                self.in_use[chunk] = place
-                self.lost.discard(chunk)
 
     def _apply(self, published: Published) -> None:
         record = published.record
@@ -186,12 +190,11 @@ class Survey:
         self.lost |= {ChunkId(chunk) for chunk in record.lost}
 
     def _forget(self, gone: Collection[bytes], forgotten: Collection[bytes]) -> None:
-        self.losses += bool(gone or forgotten)
+        if not gone and not forgotten:
+            return
+        self.losses += 1
+        self._settle()
         for pack in map(PackId, gone):
             self.finished.add(pack)
-            _, entries = self.packs.pop(pack, (0, []))
-            for member in (member for entry in entries for member in entry.head.members):
-                if member.id in self.in_use and self.in_use[member.id].pack == pack:
-                    del self.in_use[member.id]
-        for chunk in map(ChunkId, forgotten):
-            self.in_use.pop(chunk, None)
+            self.holdings.leave(pack)
+        self.holdings.records.forget(map(ChunkId, forgotten))

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from deltackpt.history.manifest import Manifests
 from deltackpt.history.objects import PartEntry
 from deltackpt.ids import ChunkId, CommitId
+from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.mark import Marks
 from deltackpt.maintenance.reencode import Reencoder
-from deltackpt.maintenance.survey import Place, Survey
+from deltackpt.maintenance.survey import Survey
 
 _Key = tuple[int, ...]
 

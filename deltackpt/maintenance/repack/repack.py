@@ -24,7 +24,7 @@ from deltackpt.maintenance.budget import occupied_bytes
 from deltackpt.maintenance.gc import Collector, collect
 from deltackpt.maintenance.keep import Keep
 from deltackpt.maintenance.lines import read_lines
-from deltackpt.maintenance.mark import live_records
+from deltackpt.maintenance.live import live_records
 from deltackpt.maintenance.policy import read_policy
 from deltackpt.maintenance.reencode import Reencoded, Reencoder
 from deltackpt.maintenance.repack.columns import blocks, kept_parts
@@ -113,7 +113,8 @@ class _Repacking:
         """Block by block; what makes up a step is published before more is encoded."""
         live = live_records(self._survey, self._collector.marks.chunks)
         budget = self.repository.options.chain_budget or DEFAULT_BUDGET
-        reversal = Reversal(self._reencoder, frozenset(self._chunks(self._precious())), live, budget, self.recompress)
+        favoured = frozenset(self._chunks(self._precious()))
+        reversal = Reversal(self._reencoder, favoured, live.everywhere(), budget, self.recompress)
         found = blocks(self._reencoder, self._collector.marks, self.repository.manifests)
         sizes = [sum(place.entry.head.plain_length for place in block.records()) for block in found]
         done = 0
@@ -159,7 +160,7 @@ class _Repacking:
 
     def _sunk(self, heads: Mapping[ChunkId, RecordHead]) -> set[ChunkId]:
         """Garbage of a rank too low for the new records below it; StaleTransactionError when it is none."""
-        live = live_records(self._survey, self._collector.marks.chunks, heads)
+        live = {id(p.entry) for p in live_records(self._survey, self._collector.marks.chunks, heads).everywhere()}
         sunk: set[ChunkId] = set()
         for chunk, place in sorted(self._survey.in_use.items(), key=lambda item: item[1].entry.head.rank):
             head = place.entry.head

@@ -6,16 +6,16 @@ others as far up as the budget allows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 
 from deltackpt.chunkstore.record import Member
 from deltackpt.codec.recipes import LINK_COST, Recipe
 from deltackpt.errors import CorruptError, NotFoundError
 from deltackpt.ids import ChunkId
+from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.reencode import Footing, Reencoded, Reencoder
 from deltackpt.maintenance.repack.columns import Block, Column
-from deltackpt.maintenance.survey import Place
 
 # ns a plain byte: a whole chunk, and one link on it.
 FAVOURED_BUDGET = 2 * LINK_COST
@@ -34,13 +34,13 @@ class Reversal:
 
     reencoder: Reencoder
     favoured: Collection[ChunkId]
-    live: Mapping[int, Place]
+    live: InitVar[Iterable[Place]]
     budget: float
     recompress: bool
     _above: dict[ChunkId, list[Place]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for place in self.live.values():
+    def __post_init__(self, live: Iterable[Place]) -> None:
+        for place in live:
             for base in place.entry.head.bases:
                 self._above.setdefault(base, []).append(place)
 

@@ -27,11 +27,12 @@ from deltackpt.history.refs import Branch, parse_key
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, CommitId, PackId
 from deltackpt.maintenance.abreast import publish_abreast
+from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.repair.plan import Mend
 from deltackpt.maintenance.repair.quarantine import put_aside
 from deltackpt.maintenance.repair.salvage import Salvage
 from deltackpt.maintenance.repair.sources import Source
-from deltackpt.maintenance.survey import Place, Survey
+from deltackpt.maintenance.survey import Survey
 from deltackpt.maintenance.verify.contents import Contents, Replay
 from deltackpt.maintenance.verify.index import compare_index
 from deltackpt.maintenance.verify.report import Finding, Problem
@@ -232,7 +233,7 @@ def _sound(
 ) -> list[Place]:
     """The records to be copied: of damaged packs all that are sound and in use, and other copies of what is not."""
     bad = {chunk for finding in findings if finding.pack is not None for chunk in finding.chunks}
-    entries = [Place(pack, entry) for pack in causes for entry in survey.packs[pack][1]]
+    entries = [Place(pack, entry) for pack in causes for entry in survey.holdings.entries(pack)]
     used = [(place, _in_use(survey, place)) for place in entries]
     found = [place for place, chunks in used if chunks and not bad.intersection(chunks)]
     other = {id(survey.in_use[chunk].entry): survey.in_use[chunk] for chunk in elsewhere}
@@ -246,7 +247,7 @@ def _in_use(survey: Survey, place: Place) -> list[ChunkId]:
 
 
 def _chunks_in_use(survey: Survey, pack: PackId) -> Iterator[ChunkId]:
-    for entry in survey.packs[pack][1]:
+    for entry in survey.holdings.entries(pack):
         yield from _in_use(survey, Place(pack, entry))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
+from deltackpt.chunkstore.heads import Heads
 from deltackpt.chunkstore.location import Location, locations
 from deltackpt.chunkstore.pack import MAX_FOOTER_BYTES, TARGET_PACK_BYTES, PackEntry
 from deltackpt.chunkstore.plain_cache import CommitPlains
@@ -12,7 +13,7 @@ from deltackpt.chunkstore.reader import ChunkReader, Locations
 from deltackpt.chunkstore.record import MAGIC, MAX_RECORD_BYTES, RecordCorruptError, RecordHead, check, parse_head
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, PackId
-from deltackpt.maintenance.survey import Place
+from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.verify.frames import Frames
 from deltackpt.maintenance.verify.store import Inspection
 
@@ -21,17 +22,17 @@ _MARK = MAGIC.to_bytes(4, "little")
 
 
 class SalvagedFrames(Frames):
-    """Entries of packs; of one whose frame is damaged, the records that are sound."""
+    """Heads of records in packs; of a pack whose frame is damaged, those that are sound."""
 
-    def _entries(self, pack: PackId) -> list[PackEntry]:
-        entries = Frames._entries(self, pack)
+    def _heads(self, pack: PackId) -> Heads:
+        heads = Frames._heads(self, pack)
         if pack not in self.findings or self.findings[pack].unread:
-            return entries
+            return heads
         try:
             data = self.store.disk.read(self.store.layout.pack(pack), MAX_PACK_BYTES)
         except FileNotFoundError:
-            return []
-        return list(sound_records(data))
+            return Heads.of([])
+        return Heads.of(sound_records(data))
 
 
 class Salvage(Inspection):

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
+from deltackpt.chunkstore.heads import Heads
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import LogCorruptError
 from deltackpt.chunkstore.pack import PackEntry
 from deltackpt.errors import DeltackptError
 from deltackpt.ids import ChunkId, CommitId, PackId
-from deltackpt.maintenance.survey import Place, Survey
+from deltackpt.maintenance.holdings import Holdings, Place
+from deltackpt.maintenance.survey import Survey
 from deltackpt.maintenance.verify.frames import Frames
 from deltackpt.maintenance.verify.report import Finding
 
@@ -27,8 +29,8 @@ class Replay(Survey):
 
     frames: Frames = field(kw_only=True)
 
-    def _entries(self, pack: PackId) -> list[PackEntry]:
-        return self.frames.entries(pack)
+    def _heads(self, pack: PackId) -> Heads:
+        return self.frames.heads(pack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,32 @@ class Contents:
     ``replay`` is None when the log is damaged.
     """
 
-    packs: Mapping[PackId, list[PackEntry]]
+    packs: Mapping[PackId, Sequence[PackEntry]]
     in_use: Mapping[ChunkId, Place]
     lost: Set[ChunkId]
     frames: Frames
     replay: Replay | None
+
+
+class _Packs(Mapping[PackId, Sequence[PackEntry]]):
+    """Packs with their entries, which are made when they are asked for."""
+
+    def __init__(self, holdings: Holdings) -> None:
+        self._holdings = holdings
+
+    def __getitem__(self, pack: PackId) -> Sequence[PackEntry]:
+        if pack not in self:
+            raise KeyError(pack)
+        return self._holdings.entries(pack)
+
+    def __contains__(self, pack: object) -> bool:
+        return isinstance(pack, PackId) and inline_record(pack) is None and pack in self._holdings.packs
+
+    def __iter__(self) -> Iterator[PackId]:
+        return (pack for pack in self._holdings.packs if inline_record(pack) is None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def read_contents(store: ChunkStore, frames: Frames, findings: list[Finding]) -> Contents:
@@ -58,8 +81,7 @@ def read_contents(store: ChunkStore, frames: Frames, findings: list[Finding]) ->
         if pack in replay.packs:
             frames.compare(pack, row.size, row.records)
     findings += [finding for pack, finding in frames.findings.items() if pack in replay.packs]
-    packs = {pack: entries for pack, (_, entries) in replay.packs.items() if inline_record(pack) is None}
-    return Contents(packs, replay.in_use, replay.lost, frames, replay)
+    return Contents(_Packs(replay.holdings), replay.in_use, replay.lost, frames, replay)
 
 
 def _damaged_records(store: ChunkStore) -> list[Finding]:
@@ -79,7 +101,7 @@ def _published_since(view: View, number: int) -> Iterator[CommitId]:
 
 def _from_index(store: ChunkStore, frames: Frames, findings: list[Finding]) -> Contents:
     rows = store.look(lambda view: view.packs())
-    packs = {pack: frames.entries(pack) for pack in rows}
+    packs = {pack: frames.heads(pack).entries() for pack in rows}
     for pack, row in rows.items():
         frames.compare(pack, row.size, row.records)
     findings += frames.findings.values()

@@ -28,7 +28,7 @@ from deltackpt.codec.decode import decode
 from deltackpt.errors import CorruptError, DeltackptError, NotFoundError
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId
-from deltackpt.maintenance.survey import Place
+from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.verify.contents import Contents
 from deltackpt.maintenance.verify.report import Finding
 from deltackpt.maintenance.verify.work import Work

@@ -7,7 +7,10 @@ have been looked at, the replay is brought forward and the suspects are looked a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
+
+import numpy as np
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.index import View
@@ -15,6 +18,7 @@ from deltackpt.chunkstore.location import Location, inline_record
 from deltackpt.ids import ChunkId, CommitId
 from deltackpt.maintenance.verify.contents import Replay
 from deltackpt.maintenance.verify.report import Finding
+from deltackpt.maintenance.verify.rows import RowComparison
 
 _ROWS_AT_ONCE = 100_000
 _TRIES = 100
@@ -43,22 +47,21 @@ def _differing(store: ChunkStore, replay: Replay) -> Iterator[ChunkId]:
     """Chunks whose row is not where the replay has them, or that have one of the two only."""
     matching = 0
     start = b""
-    while rows := store.look(lambda view, start=start: list(islice(_rows(view, start), _ROWS_AT_ONCE))):  # type: ignore[misc]
-        for chunk, location in rows:
-            if not _is_at(replay, chunk, location):
-                yield chunk
-            else:
-                matching += chunk in replay.in_use
-        start = rows[-1][0] + b"\0"
+    comparison = RowComparison(replay.holdings)
+    while rows := store.look(partial(_some_rows, start=start)):
+        chunks, locations = zip(*rows, strict=True)
+        same = comparison.matches(chunks, locations)
+        matching += int(same.sum())
+        yield from (ChunkId(chunks[at]) for at in np.flatnonzero(~same))
+        start = chunks[-1] + b"\0"
     if matching < len(replay.in_use):
         known = iter(list(replay.in_use))
         while some := list(islice(known, _ROWS_AT_ONCE)):
             yield from store.look(lambda view, some=some: [chunk for chunk in some if view.chunk(chunk) is None])  # type: ignore[misc]
 
 
-def _rows(view: View, start: bytes) -> Iterator[tuple[ChunkId, Location]]:
-    for key, row in view.tables.items(b"chunks", start):
-        yield ChunkId(key), Location.from_row(row)
+def _some_rows(view: View, start: bytes) -> list[tuple[bytes, bytes]]:
+    return list(islice(view.tables.items(b"chunks", start), _ROWS_AT_ONCE))
 
 
 def _is_at(replay: Replay, chunk: ChunkId, location: Location) -> bool:

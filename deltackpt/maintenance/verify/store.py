@@ -16,12 +16,13 @@ from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.plain_cache import CommitPlains
 from deltackpt.chunkstore.reader import ChunkReader
-from deltackpt.errors import InvalidInputError, StorageError
+from deltackpt.errors import DeltackptError, InvalidInputError, StorageError
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import Manifests
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, PackId
-from deltackpt.maintenance.verify.contents import Contents, read_contents
+from deltackpt.maintenance.mark import Marks
+from deltackpt.maintenance.verify.contents import Contents, Replay, read_contents
 from deltackpt.maintenance.verify.data import DataCheck, check_data
 from deltackpt.maintenance.verify.frames import Frames
 from deltackpt.maintenance.verify.index import compare_index
@@ -103,6 +104,8 @@ class Inspection:
                 replay.advance()
             before, commits = store.look(lambda view: (view.deletions, self._commits(view)))
             known = [commit for commit in commits if replay is None or commit.id in replay.commits]
+            if replay is not None and not findings and self._are_whole(replay, known):
+                return len(known), []
             usage = Usage(self.contents, objects, list(findings), at_hand.keys())
             problems = usage.problems(known)
             # A gc may have taken a commit that we were looking at: then chunks are missing, and we look again.
@@ -110,6 +113,17 @@ class Inspection:
             if undisturbed or store.look_now(lambda view: view.deletions) == before:
                 self.findings += usage.findings[len(findings) :]
                 return len(known), problems
+
+    def _are_whole(self, replay: Replay, commits: Iterable[Commit]) -> bool:
+        """Whether all that commits hold is there; when it is not, walking them name by name tells what is missing."""
+        holdings = replay.holdings
+        marks = Marks.none(Manifests(self._reader), holdings)
+        try:
+            marks.mark((c.id, replay.commits[c.id], {part.name for part in c.thinned}) for c in commits)
+        except DeltackptError:
+            return False
+        needed = marks.chunks.mask()
+        return bool((holdings.records.holders[needed] >= 0).all())
 
     def _commits(self, view: View) -> list[Commit]:
         return list(self._repository.history(view).everything())

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from deltackpt.ids import ChunkId, PackId
-from deltackpt.maintenance.survey import Place
+from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.verify.contents import Contents
 
 

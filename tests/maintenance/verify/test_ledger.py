@@ -111,6 +111,17 @@ def test_a_full_check_counts_as_well(run: Store) -> None:
     assert sample.covered_bytes == sample.total_bytes
 
 
+def test_records_that_the_log_carries_are_sampled_too(store: Store) -> None:
+    """The whole store: there is no pack at all."""
+    for step in range(4):
+        store.commit({"w": np.arange(step, step + 500, dtype=np.float32)}, step=step)
+    assert not packs(store)
+    reports = [store.verify(sample=0.25) for _ in range(5)]
+    samples = [report.sample for report in reports if report.sample is not None]
+    assert all(sample.packs for sample in samples)
+    assert 0 < samples[0].covered_bytes < samples[-1].covered_bytes == samples[-1].total_bytes
+
+
 def test_damage_is_found_within_a_round_and_again_in_the_next_sample(run: Store) -> None:
     damage(packs(run)[4])
     reports = [run.verify(sample=0.2) for _ in range(5)]
