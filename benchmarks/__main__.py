@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import chain, growth, history, large, machine, memory, training, unchanged, warmth, workspace
+from benchmarks import chain, folders, growth, history, large, machine, memory, training, unchanged, warmth, workspace
 from benchmarks.contenders import DeltackptStore
 from benchmarks.figures import Figure, missing
 from benchmarks.options import Options
@@ -27,9 +27,10 @@ STORE_ONLY: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "growth": growth.figures,
     "large": large.figures,
     **training.TABLES,
+    **folders.TABLES,
 }
 # What these measure they make themselves.
-WITHOUT_RUNS = ("history", "growth", "large", *training.TABLES)
+WITHOUT_RUNS = ("history", "growth", "large", *training.TABLES, *folders.TABLES)
 FIGURES_HEADING = "## Figures\n"
 NAMES = (*TABLES, "memory", *STORE_ONLY)
 

@@ -1,7 +1,7 @@
 """The store and its peers, one file for each family, all behind one Protocol."""
 
 from benchmarks.contenders.backups import Borg, Restic
-from benchmarks.contenders.contender import Contender
+from benchmarks.contenders.contender import Contender, Keeper
 from benchmarks.contenders.deltackpt_store import DeltackptStore
 from benchmarks.contenders.plain_files import Safetensors, Zstd
 from benchmarks.contenders.torch_files import DistributedCheckpoint, TorchSave
@@ -19,4 +19,6 @@ CONTENDERS: tuple[type[Contender], ...] = (
     Borg,
 )
 
-__all__ = ["CONTENDERS", "Borg", "Contender", "DeltackptStore"]
+KEEPERS: tuple[type[Keeper], ...] = (DeltackptStore, Restic, Borg)
+
+__all__ = ["CONTENDERS", "KEEPERS", "Borg", "Contender", "DeltackptStore", "Keeper"]

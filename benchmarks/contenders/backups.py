@@ -1,4 +1,4 @@
-"""Backup programs fed the safetensors file of each step, under the same path every time.
+"""Backup programs. Of a state they are fed the safetensors file of each step, under the same path every time.
 
 The whole command is timed, its start included, as a training script would wait for it; writing its input is
 not. Both sync what they write themselves.
@@ -37,7 +37,15 @@ class Restic:
 
     def commit(self, snapshot: Snapshot) -> None:
         self.input = snapshot.file.resolve()
-        self._run("backup", "--tag", f"step-{snapshot.step}", str(self.input))
+        self.keep(self.input, snapshot.step)
+
+    def keep(self, path: Path, step: int) -> None:
+        """The same for any file or folder."""
+        self._run("backup", "--tag", f"step-{step}", str(path))
+
+    def restore(self, path: Path, step: int, target: Path) -> None:
+        """Write what was kept of ``path`` to its place below ``target``."""
+        self._run("restore", "--tag", f"step-{step}", "latest", "--target", str(target))
 
     def checkout(self, step: int, path: Path) -> None:
         with path.open("wb") as target:
@@ -67,7 +75,15 @@ class Borg:
 
     def commit(self, snapshot: Snapshot) -> None:
         self.input = snapshot.file.resolve()
-        self._run("create", "--compression", "zstd,3", self._archive(snapshot.step), str(self.input))
+        self.keep(self.input, snapshot.step)
+
+    def keep(self, path: Path, step: int) -> None:
+        """The same for any file or folder."""
+        self._run("create", "--compression", "zstd,3", self._archive(step), str(path))
+
+    def restore(self, path: Path, step: int, target: Path) -> None:
+        """Write what was kept of ``path`` to its place below ``target``."""
+        self._run("extract", self._archive(step), within=target)
 
     def checkout(self, step: int, path: Path) -> None:
         with path.open("wb") as target:
@@ -80,5 +96,5 @@ class Borg:
     def _archive(self, step: int) -> str:
         return f"{self.repository}::step-{step}"
 
-    def _run(self, *arguments: str, output: int = subprocess.DEVNULL) -> None:
-        subprocess.run(["borg", *arguments], check=True, stdout=output, env=self.environment)
+    def _run(self, *arguments: str, output: int = subprocess.DEVNULL, within: Path | None = None) -> None:
+        subprocess.run(["borg", *arguments], check=True, stdout=output, env=self.environment, cwd=within)

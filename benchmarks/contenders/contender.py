@@ -33,6 +33,31 @@ class Contender(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """What those can do besides who take files and folders as they are."""
+
+    name: ClassVar[str]
+
+    @staticmethod
+    def absent() -> str | None:
+        """Why it cannot run on this machine; None when it can."""
+        ...
+
+    def __init__(self, folder: Path) -> None: ...
+
+    def keep(self, path: Path, step: int) -> None:
+        """Keep the file or folder ``path``; durable when this returns."""
+        ...
+
+    def restore(self, path: Path, step: int, target: Path) -> None:
+        """Write what was kept of ``path``, under its own name, somewhere below ``target``. The caller syncs it."""
+        ...
+
+    def bytes_on_disk(self) -> int:
+        """Bytes of all files that a later restore needs."""
+        ...
+
+
 def folder_bytes(folder: Path) -> int:
     """Sum of the sizes of all files below ``folder``."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

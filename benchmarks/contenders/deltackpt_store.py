@@ -36,6 +36,14 @@ class DeltackptStore:
     def checkout(self, step: int, path: Path) -> None:
         self.store.checkout(f"step:{step}", str(path), force=True)
 
+    def keep(self, path: Path, step: int) -> None:
+        """Any checkpoint file or folder, as it is; durable when this returns."""
+        self.store.commit_path(path, step=step)
+
+    def restore(self, path: Path, step: int, target: Path) -> None:
+        """Write what was kept of ``path`` into ``target``."""
+        self.checkout(step, target / path.name)
+
     def log(self) -> int:
         """Walks the whole log of the default branch; the number of commits."""
         return sum(1 for _ in self.store.log("main"))

@@ -14,3 +14,10 @@ def sync_file(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """The same for all files below ``folder``."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            sync_file(path)

@@ -44,7 +44,7 @@ def fine_tune(folder: Path, dtype: torch.dtype, master: bool) -> Iterator[dict[s
     updater = Master(model, FINETUNE_RATE) if master else Plain(model.parameters(), FINETUNE_RATE)
     tokenizer, pairs = WordPiece(folder / "vocab.txt"), documented_functions()
     while True:
-        yield _step(model, updater, _contrastive_loss(model, tokenizer, random.sample(pairs, PAIRS)))
+        yield _step(model, updater, contrastive_loss(model, tokenizer, random.sample(pairs, PAIRS)))
 
 
 def _seed() -> None:
@@ -65,7 +65,7 @@ def _next_byte_loss(model: GPT, text: Tensor) -> Tensor:
     return functional.cross_entropy(model(windows[:, :-1]).flatten(0, 1), windows[:, 1:].flatten())
 
 
-def _contrastive_loss(model: SentenceEncoder, tokenizer: WordPiece, pairs: list[tuple[str, str]]) -> Tensor:
+def contrastive_loss(model: SentenceEncoder, tokenizer: WordPiece, pairs: list[tuple[str, str]]) -> Tensor:
     texts = [text for text, _ in pairs] + [signature for _, signature in pairs]
     left, right = model(tokenizer.batch(texts, TOKENS), tokenizer.pad).chunk(2)
     scores = left @ right.T / TEMPERATURE
