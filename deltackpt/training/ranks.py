@@ -58,6 +58,10 @@ class Ranks:
                 answer = (action(), "", "")
             except DeltackptError as error:
                 answer = (None, public_kind(error), str(error))
+            except Exception as error:
+                # The others must not wait for an answer that never comes.
+                self.told((None, DeltackptError.__name__, f"rank 0 failed: {type(error).__name__}: {error}"))
+                raise
         value, kind, text = self.told(answer)
         if kind:
             raise getattr(errors, kind)(text)

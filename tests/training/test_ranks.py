@@ -1,0 +1,32 @@
+"""Ranks among themselves: two processes, joined by gloo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from rank_meeting import failing, meet  # noqa: E402 - it needs torch
+from torch import multiprocessing  # noqa: E402
+
+from deltackpt.errors import DeltackptError, NotFoundError  # noqa: E402
+from deltackpt.training.ranks import Ranks  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("error", "first", "second"),
+    [
+        (NotFoundError("no commit 'x'"), "NotFoundError: no commit 'x'", "NotFoundError: no commit 'x'"),
+        (OSError("gone"), "OSError: gone", "DeltackptError: rank 0 failed: OSError: gone"),
+    ],
+)
+def test_no_rank_waits_for_one_that_failed(tmp_path: Path, error: Exception, first: str, second: str) -> None:
+    multiprocessing.spawn(meet, (str(tmp_path), error), nprocs=2)
+    assert [Path(tmp_path, str(rank)).read_text() for rank in (0, 1)] == [first, second]
+
+
+def test_one_rank_is_its_own_first() -> None:
+    with pytest.raises(DeltackptError, match="as it is"):
+        Ranks().from_first(lambda: failing(DeltackptError("as it is")))
