@@ -17,7 +17,7 @@ from disks import rows_of, tables_of
 
 from deltackpt import Options, Store
 from deltackpt.chunkstore import environment
-from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.chunkstore.transaction import Decision, Transaction
 from deltackpt.errors import DeltackptError, NotFoundError
 from deltackpt.fs.disk import Disk
 from deltackpt.history.repository import Repository
@@ -284,3 +284,18 @@ def test_a_gc_gives_back_what_the_index_grew_by(store: Store) -> None:
     kept = rows_of(store)
     store._repository.chunks.rebuild()
     assert rows_of(store) == kept
+
+
+def test_a_commit_that_two_records_bring_is_listed_once(store: Store) -> None:
+    """Or no rebuild would ever come to as many commits as are listed, and every unknown name would ask for one."""
+    head = store.resolve("main")
+    repository = store._repository
+    with Transaction(repository.chunks, repository.reader) as transaction:
+        transaction.publish(lambda view: Decision("again", commits=(view.commit(head.id).data,) * 2))  # type: ignore[union-attr]
+    for _ in range(2):
+        with pytest.raises(NotFoundError, match="no branch, tag or commit 'nothing'"):
+            store.resolve("nothing")
+        shutil.rmtree(store.index_path)
+    assert len(store._repository.look(lambda history: list(history.everything()))) == 3
+    assert store.verify(data=True).ok
+    assert is_whole(store.path)
