@@ -24,7 +24,7 @@ _SECTOR = 4096
 
 
 def read_parity(disk: Disk, layout: Layout, pack: PackId) -> ParityFile:
-    """FileNotFoundError when there is none; CorruptError when its head is damaged, StorageError when that is unreadable.
+    """FileNotFoundError when there is none, CorruptError when its head is damaged, StorageError when that is illegible.
 
     Parity blocks that cannot be read are as damaged ones.
     """
