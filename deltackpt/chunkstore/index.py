@@ -433,12 +433,12 @@ def _apply_history(tables: Tables, number: int, record: LogRecord) -> None:
     for commit in ids:
         row = CommitRow(number, brought[commit].stored_bytes, brought[commit].data)
         tables.put(b"commits", commit, _encode(row))
+    if ids:
+        tables.put(b"order", number.to_bytes(8, "big"), b"".join(ids))
     for dropped in record.dropped:
         _drop_commit(tables, dropped)
     _apply_deletions(tables, record)
     _apply_annotations(tables, record.annotated)
-    if ids:
-        tables.put(b"order", number.to_bytes(8, "big"), b"".join(ids))
 
 
 def _apply_deletions(tables: Tables, record: LogRecord) -> None:

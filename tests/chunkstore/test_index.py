@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from disks import rows_of, tables_of
@@ -20,7 +21,9 @@ from deltackpt.chunkstore import environment
 from deltackpt.chunkstore.transaction import Decision, Transaction
 from deltackpt.errors import DeltackptError, NotFoundError
 from deltackpt.fs.disk import Disk
+from deltackpt.history.objects import CommitObject, decode, encode
 from deltackpt.history.repository import Repository
+from deltackpt.ids import ChunkId, CommitId
 
 ONE_THREAD = Options(threads=1, cache_bytes=0)
 STATES = [{"w": np.arange(4_000, dtype=np.uint16) + i, "n": np.arange(99) * i} for i in range(4)]
@@ -299,3 +302,16 @@ def test_a_commit_that_two_records_bring_is_listed_once(store: Store) -> None:
     assert len(store._repository.look(lambda history: list(history.everything()))) == 3
     assert store.verify(data=True).ok
     assert is_whole(store.path)
+
+
+def test_a_commit_that_is_brought_and_dropped_at_once_is_not_listed(store: Store) -> None:
+    head = store.resolve("main")
+    repository = store._repository
+    data = repository.chunks.look(lambda view: view.commit(head.id).data)  # type: ignore[union-attr]
+    other = encode(msgspec.structs.replace(decode(data, CommitObject), message="another"))
+    with Transaction(repository.chunks, repository.reader) as transaction:
+        gone = CommitId(ChunkId.of(other))
+        transaction.publish(lambda view: Decision("at once", commits=(other,), dropped=(gone,)))
+    with pytest.raises(NotFoundError, match="no branch, tag or commit 'nothing'"):
+        store.resolve("nothing")
+    assert store.verify(data=True).ok
