@@ -427,15 +427,18 @@ def _apply_history(tables: Tables, number: int, record: LogRecord) -> None:
             tables.delete(b"refs", move.name.encode())
         else:
             tables.put(b"refs", move.name.encode(), move.new)
-    ids = [CommitId(ChunkId.of(commit.data)) for commit in record.commits]
-    for commit_id, commit in zip(ids, record.commits, strict=True):
-        tables.put(b"commits", commit_id, _encode(CommitRow(number, commit.stored_bytes, commit.data)), overwrite=False)
+    brought = {CommitId(ChunkId.of(commit.data)): commit for commit in record.commits}
+    # A commit that another record has brought stays in its place: it is listed once.
+    ids = [commit for commit in brought if tables.get(b"commits", commit) is None]
+    for commit in ids:
+        row = CommitRow(number, brought[commit].stored_bytes, brought[commit].data)
+        tables.put(b"commits", commit, _encode(row))
+    if ids:
+        tables.put(b"order", number.to_bytes(8, "big"), b"".join(ids))
     for dropped in record.dropped:
         _drop_commit(tables, dropped)
     _apply_deletions(tables, record)
     _apply_annotations(tables, record.annotated)
-    if ids:
-        tables.put(b"order", number.to_bytes(8, "big"), b"".join(ids))
 
 
 def _apply_deletions(tables: Tables, record: LogRecord) -> None:

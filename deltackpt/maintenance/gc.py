@@ -42,7 +42,7 @@ from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.live import Live, live_records, packed_size
 from deltackpt.maintenance.mark import Deleted, Marks
-from deltackpt.maintenance.parity.shelf import parity_files
+from deltackpt.maintenance.parity.shelf import parity_files, unfinished
 from deltackpt.maintenance.rebase import rebase
 from deltackpt.maintenance.reencode import Reencoded, Reencoder
 from deltackpt.maintenance.survey import Survey, take_survey
@@ -144,7 +144,7 @@ class Collector:
         copied = [place for pack in condemned if live.count(pack) for place in live.places(pack)]
         orphans = self._orphans()
         leftovers = self._leftovers()
-        removed = sum(self.survey.packs[pack].size for pack in condemned if inline_record(pack) is None)
+        removed = sum(map(self._pack_size, condemned))
         removed += sum(self.survey.inline_bytes[epoch] for epoch in ended)
         removed += sum(self._file_size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
         removed += sum(self._file_size(path) for path in leftovers)
@@ -341,11 +341,12 @@ class Collector:
         return sorted(found) if chunks.writable else []
 
     def _leftovers(self) -> list[str]:
-        """Files of packs that are gone, their parity, and what crashed writers left in ``tmp`` and ``log``."""
+        """Files of packs that are gone, their parity, and what others left who crashed."""
         layout = self.repository.chunks.layout
         disk = self.repository.chunks.disk
         files = [path for pack, path in self._pack_files() if pack in self.survey.finished]
         files += [path for pack, path in parity_files(disk, layout) if pack in self.survey.finished]
+        files += unfinished(disk, layout)
         abandoned = [os.path.join(layout.tmp, name) for name in disk.names(layout.tmp) if not is_retired(name)]
         files += [path for path in abandoned if not is_held(path)]
         files += self.repository.chunks.log.leftovers()
@@ -364,6 +365,12 @@ class Collector:
             disk.unlink(path)
         for folder in {os.path.dirname(path) for path in paths}:
             disk.sync_directory(folder)
+
+    def _pack_size(self, pack: PackId) -> int:
+        """Bytes that go with a pack, its parity among them; none for inline bytes, which go with their epoch."""
+        if inline_record(pack) is not None:
+            return 0
+        return self.survey.packs[pack].size + self._file_size(self.repository.chunks.layout.parity(pack))
 
     def _file_size(self, path: str) -> int:
         try:

@@ -52,6 +52,7 @@ class Holdings:
         self.packs: dict[PackId, Pack] = {}
         self._names: list[PackId] = []
         self._arrived: list[tuple[int, Heads]] = []
+        self._again: list[Pack] = []
         self._waiting = 0
         self._stop = 0
         self._places: dict[int, Place] = {}
@@ -67,7 +68,10 @@ class Holdings:
         return InUse(self)
 
     def arrive(self, pack: PackId, size: int, heads: Heads) -> None:
-        """A pack becomes part of the store."""
+        """A pack becomes part of the store; or is named once more, and its records are as if they had come again."""
+        if pack in self.packs:
+            self._again.append(self.packs[pack])
+            return
         number, start = len(self._names), self._stop
         self._stop += len(heads)
         self._names.append(pack)
@@ -85,18 +89,25 @@ class Holdings:
 
         The first copy of a chunk stays in use, but those that take over.
         """
-        if not self._arrived:
+        if not self._arrived and not self._again:
             return np.empty(0, np.int32)
-        first = len(self.records.chunks)
-        numbers, heads = zip(*self._arrived, strict=True)
-        self._arrived, self._waiting = [], 0
-        self.records.add(np.repeat(numbers, [len(each) for each in heads]), Heads.joined(heads))
-        members = np.arange(first, len(self.records.chunks))
+        members = self._taken_in()
         if unused:
             numbering = self.records.numbering
             passed = [numbering.find_one(ChunkId(chunk)) for chunk in unused]
             members = members[~np.isin(self.records.chunks[members], passed)]
         return self.records.use(members, takes_over=takes_over)
+
+    def _taken_in(self) -> NDArray[np.int64]:
+        """The members that have arrived, in the table by now."""
+        first = len(self.records.chunks)
+        if self._arrived:
+            numbers, heads = zip(*self._arrived, strict=True)
+            self._arrived, self._waiting = [], 0
+            self.records.add(np.repeat(numbers, [len(each) for each in heads]), Heads.joined(heads))
+        again = [self.records.members_of(np.arange(pack.start, pack.stop)) for pack in self._again]
+        self._again = []
+        return np.concatenate([*again, np.arange(first, len(self.records.chunks))])
 
     def leave(self, pack: PackId) -> None:
         """A pack leaves the store, with every chunk that is in use there."""

@@ -36,9 +36,15 @@ _put_by: weakref.WeakKeyDictionary[ChunkStore, Survey] = weakref.WeakKeyDictiona
 def take_survey(store: ChunkStore) -> Survey:
     """The survey that was put by, while the log goes on from it; else a new one. It is the caller's alone."""
     found = _put_by.pop(store, None)
-    if found is None or not store.is_tail(found.position, found._tail):
+    if found is None or not store.is_tail(found.position, found._tail) or found._put_aside != _put_aside(store):
         return Survey(store)
+    found.store = store
     return found
+
+
+def _put_aside(store: ChunkStore) -> list[str]:
+    """What repairs have put aside: of a log record that was damaged and replaced the past may be another since."""
+    return store.disk.names(store.layout.quarantine)
 
 
 @dataclass(slots=True)
@@ -69,9 +75,11 @@ class Survey:
     losses: int = 0
     inline_bytes: dict[EpochId, int] = field(default_factory=dict)
     _tail: bytes = b""
+    _put_aside: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.position = self.store.log.start
+        self._put_aside = _put_aside(self.store)
 
     @property
     def packs(self) -> Mapping[PackId, Pack]:
@@ -94,10 +102,16 @@ class Survey:
         return self.position.number - self.opened
 
     def put_by(self) -> None:
-        """Keep it, unless it is large: the next gc of the same store object looks at what is new since then alone."""
+        """Keep it, unless it is large: the next gc of the same store object looks at what is new since then alone.
+
+        Whoever has it must not use it any more.
+        """
         if self.position.number and len(self.in_use) <= _PUT_BY_CHUNKS:
             self.holdings.compact()
-            _put_by[self.store] = self
+            store = self.store
+            # What is kept for a store must not keep that alive.
+            del self.store
+            _put_by[store] = self
 
     def advance(self) -> None:
         """Take in every record since the last look. SurveyError when a pack or a record is missing or damaged."""
@@ -143,7 +157,8 @@ class Survey:
         if published.inline:
             pack = inline_pack(published.epoch, published.number)
             arrivals.append((pack, len(published.inline), inline_heads(published)))
-        alone = record.superseding or bool(record.duplicates)
+        again = any(pack in self.packs for pack, *_ in arrivals)
+        alone = record.superseding or bool(record.duplicates) or again
         if alone or self.holdings.crowded:
             self._settle()
         for arrival in arrivals:

@@ -11,16 +11,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from disks import rows_of, tables_of
 
 from deltackpt import Options, Store
 from deltackpt.chunkstore import environment
-from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.chunkstore.transaction import Decision, Transaction
 from deltackpt.errors import DeltackptError, NotFoundError
 from deltackpt.fs.disk import Disk
+from deltackpt.history.objects import CommitObject, decode, encode
 from deltackpt.history.repository import Repository
+from deltackpt.ids import ChunkId, CommitId
 
 ONE_THREAD = Options(threads=1, cache_bytes=0)
 STATES = [{"w": np.arange(4_000, dtype=np.uint16) + i, "n": np.arange(99) * i} for i in range(4)]
@@ -284,3 +287,31 @@ def test_a_gc_gives_back_what_the_index_grew_by(store: Store) -> None:
     kept = rows_of(store)
     store._repository.chunks.rebuild()
     assert rows_of(store) == kept
+
+
+def test_a_commit_that_two_records_bring_is_listed_once(store: Store) -> None:
+    """Or no rebuild would ever come to as many commits as are listed, and every unknown name would ask for one."""
+    head = store.resolve("main")
+    repository = store._repository
+    with Transaction(repository.chunks, repository.reader) as transaction:
+        transaction.publish(lambda view: Decision("again", commits=(view.commit(head.id).data,) * 2))  # type: ignore[union-attr]
+    for _ in range(2):
+        with pytest.raises(NotFoundError, match="no branch, tag or commit 'nothing'"):
+            store.resolve("nothing")
+        shutil.rmtree(store.index_path)
+    assert len(store._repository.look(lambda history: list(history.everything()))) == 3
+    assert store.verify(data=True).ok
+    assert is_whole(store.path)
+
+
+def test_a_commit_that_is_brought_and_dropped_at_once_is_not_listed(store: Store) -> None:
+    head = store.resolve("main")
+    repository = store._repository
+    data = repository.chunks.look(lambda view: view.commit(head.id).data)  # type: ignore[union-attr]
+    other = encode(msgspec.structs.replace(decode(data, CommitObject), message="another"))
+    with Transaction(repository.chunks, repository.reader) as transaction:
+        gone = CommitId(ChunkId.of(other))
+        transaction.publish(lambda view: Decision("at once", commits=(other,), dropped=(gone,)))
+    with pytest.raises(NotFoundError, match="no branch, tag or commit 'nothing'"):
+        store.resolve("nothing")
+    assert store.verify(data=True).ok

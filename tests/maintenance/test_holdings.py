@@ -101,16 +101,19 @@ def live_through(chance: random.Random, survey: Survey, model: Model, steps: int
     for _ in range(steps):
         pick = chance.random()
         if pick < 0.6 or not model.packs:
-            pack, entries = PackId.new(), some_entries(chance, ranks)
+            # A writer whose answer was lost may name a pack a second time.
+            again = bool(model.packs) and chance.random() < 0.1
+            pack = chance.choice(list(model.packs)) if again else PackId.new()
+            entries = model.packs[pack] if again else some_entries(chance, ranks)
             unused = (
                 frozenset(chunk for chunk in ranks if chance.random() < 0.1) if chance.random() < 0.3 else frozenset()
             )
             takes_over = chance.random() < 0.2
-            if unused or takes_over:
+            if unused or takes_over or again:
                 holdings.settle()
             holdings.arrive(pack, 100, Heads.of(entries))
             model.arrive(pack, entries, unused, takes_over)
-            if unused or takes_over or chance.random() < 0.4:
+            if unused or takes_over or again or chance.random() < 0.4:
                 holdings.settle(unused, takes_over=takes_over)
         elif pick < 0.8:
             holdings.settle()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deltackpt.errors import CorruptError
 from deltackpt.ids import PackId
 from deltackpt.maintenance.parity.code import MAX_BLOCKS, MULTIPLE, Code
+from deltackpt.maintenance.repair.salvage import MAX_PACK_BYTES
 
 MAGIC = b"DCKPPAR\x00"
 LEAST_BLOCK, LARGEST_BLOCK = 1 << 10, 64 << 10
@@ -95,14 +96,20 @@ class ParityFile:
         if len(data) < _HEAD.size:
             raise damaged
         magic, name, size, block, blocks, parity = _HEAD.unpack_from(data)
-        possible = blocks > 0 and parity > 0 and blocks + parity <= MAX_BLOCKS and size > 0
-        if magic != MAGIC or name != pack or not possible or not 0 < block <= LARGEST_BLOCK:
+        possible = blocks > 0 and parity > 0 and blocks + parity <= MAX_BLOCKS and 0 < size <= MAX_PACK_BYTES
+        cuttable = 0 < block <= LARGEST_BLOCK and block % MULTIPLE == 0
+        if magic != MAGIC or name != pack or not possible or not cuttable:
             raise damaged
         cut = Stripes(size, block, Code(blocks, parity))
         end = _HEAD.size + 8 * (cut.count + cut.stripes * parity)
         if len(data) < end + _CHECK.size or xxhash.xxh3_64_intdigest(data[:end]) != _CHECK.unpack_from(data, end)[0]:
             raise damaged
         return cls(pack, cut, np.frombuffer(data[_HEAD.size : end], "<u8"), data[end + _CHECK.size :])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every parity block is sound."""
+        return all(block is not None for stripe in range(self.stripes.stripes) for block in self.beside(stripe))
 
     def is_sound(self, number: int, block: bytes) -> bool:
         """Whether block ``number`` of the pack has these bytes."""

@@ -7,16 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from deltackpt.chunkstore.layout import Layout
-from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.pack import read_entries
 from deltackpt.chunkstore.record import check
-from deltackpt.errors import CorruptError
+from deltackpt.errors import CorruptError, StorageError
 from deltackpt.fs.disk import Disk
 from deltackpt.history.repository import Repository
 from deltackpt.ids import PackId
 from deltackpt.maintenance.parity.code import Code
 from deltackpt.maintenance.parity.file import ParityFile
-from deltackpt.maintenance.parity.shelf import parity_files, read_parity, replace
+from deltackpt.maintenance.parity.shelf import pack_sizes, parity_files, read_parity, replace
 from deltackpt.maintenance.repair.salvage import MAX_PACK_BYTES
 
 Progress = Callable[[int, int], None]
@@ -33,17 +32,20 @@ class Protection:
 
 
 def protect(repository: Repository, share: float, progress: Progress | None = None) -> Protection:
-    """Write parity of ``share`` of their size for all packs that have none of that share. Safe beside writers and gc.
+    """Write parity of ``share`` of their size for all packs that have none of that share, or a damaged one.
+
+    Safe beside writers, gc, and others who do the same.
 
     CorruptError when a pack is damaged: its parity would keep the damage. ``progress`` hears (bytes read, in all).
     """
     chunks, code = repository.chunks, Code.of_share(share)
     disk, layout = chunks.disk, chunks.layout
-    packs = chunks.look_now(lambda view: {pack: row.size for pack, row in view.packs().items()})
-    packs = {pack: size for pack, size in packs.items() if inline_record(pack) is None}
-    written, nbytes, done = 0, 0, 0
+    packs = pack_sizes(chunks)
+    written, nbytes, kept, done = 0, 0, 0, 0
     for pack, size in packs.items():
-        if not _has(disk, layout, pack, code):
+        if _has(disk, layout, pack, code):
+            kept += 1
+        else:
             # A gc may take it away meanwhile.
             with suppress(FileNotFoundError):
                 data = ParityFile.of(pack, _sound_bytes(disk, layout, pack), code).encode()
@@ -52,16 +54,19 @@ def protect(repository: Repository, share: float, progress: Progress | None = No
         done += size
         if progress is not None:
             progress(done, sum(packs.values()))
-    removed = [path for pack, path in parity_files(disk, layout) if pack not in packs]
+    # First the files, then the packs: what others have written meanwhile is of a pack that is known by then.
+    files = list(parity_files(disk, layout))
+    present = pack_sizes(chunks)
+    removed = [path for pack, path in files if pack not in present]
     for path in removed:
         disk.unlink(path)
-    return Protection(written, nbytes, len(packs) - written, len(removed))
+    return Protection(written, nbytes, kept, len(removed))
 
 
 def _has(disk: Disk, layout: Layout, pack: PackId, code: Code) -> bool:
-    with suppress(FileNotFoundError, CorruptError):
-        known = read_parity(disk, layout, pack).stripes.code
-        return (known.data, known.parity) == (code.data, code.parity)
+    with suppress(FileNotFoundError, CorruptError, StorageError):
+        known = read_parity(disk, layout, pack)
+        return (known.stripes.code.data, known.stripes.code.parity) == (code.data, code.parity) and known.is_whole
     return False
 
 

@@ -63,7 +63,7 @@ def repair(
         if log.needed:
             # What the damaged record carried stands elsewhere in its substitute.
             repository.chunks.rebuild()
-        restorations = list(plan_restorations(disk, layout))
+        restorations = list(plan_restorations(repository.chunks))
         mends += [restoration.mend for restoration in restorations]
         if restorations and not execute:
             return RepairPlan(tuple(mends), log.losses(), complete=False)

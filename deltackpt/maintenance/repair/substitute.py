@@ -194,9 +194,11 @@ class Substitutes:
         commits = []
         if legible is not None:
             own = {CommitId(move.new): move for move in legible.refs if move.new is not None}
+            elsewhere = {_identity(commit) for p in self.evidence.sound.values() for commit in p.record.commits}
             for commit in legible.commits:
                 identity = _identity(commit)
-                if identity not in self._named and identity not in own:
+                # A disk may have put one record in the place of another.
+                if identity in elsewhere or (identity not in self._named and identity not in own):
                     continue
                 commits.append(commit)
                 # A commit names its branch, and its hash proves both.

@@ -97,6 +97,20 @@ def test_a_record_whose_body_is_legible_needs_no_index(inline: Store) -> None:
         assert store.verify(data=True).ok
 
 
+@pytest.mark.parametrize("other", [1, 3])
+def test_a_record_in_the_place_of_another(inline: Store, other: int) -> None:
+    """What it says of its own number is said once."""
+    shutil.copyfile(log_file(inline, other), log_file(inline, 2))
+    without_index(inline)
+    Store.repair(inline.path, execute=True)
+    with again(inline.path) as store:
+        assert sorted(commit.step or 0 for commit in store._repository.look(lambda h: list(h.everything()))) == [1, 3]
+        with pytest.raises(NotFoundError, match="no branch, tag or commit"):
+            store.resolve("nothing")
+        assert store.verify(data=True).ok
+    assert Store.repair(inline.path).empty
+
+
 def test_without_an_index_a_lost_commit_is_named(run: Store) -> None:
     lost_commit = run.resolve("step:2")
     path = log_file(run, 2)
