@@ -24,8 +24,8 @@ class LazyTensor:
 
     ``t[100:200]``, ``t[5]``, ``t[...]``: the first index picks rows, the rest is applied to them. The result has the
     values and the type that were committed: a torch tensor on the CPU, without gradient, or a NumPy array. Quantised
-    blocks come as their bytes: uint8, with one dimension more than ``shape``. MissingTorchError for a torch tensor where
-    torch is not installed; :meth:`numpy` needs none.
+    blocks come as their bytes: uint8, with one dimension more than ``shape``. MissingTorchError for a torch tensor
+    where torch is not installed; :meth:`numpy` needs none.
     """
 
     def __init__(self, repository: Repository, commit: Commit, tensor: NamedTensor) -> None:

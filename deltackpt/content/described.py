@@ -37,8 +37,8 @@ class Described:
 def described(path: str, file: SourceFile, reading: Reading, *, strict: bool) -> Described:
     """A file with its checksums compared. What is wrong with it is raised when ``strict``, else kept as the warning.
 
-    That a file of a folder, or a text, is of no known kind is nothing wrong, unless its name promises tensors: then it is
-    empty, a page that says why a download failed, or a pointer of Git LFS.
+    That a file of a folder, or a text, is of no known kind is nothing wrong, unless its name promises tensors: then it
+    is empty, a page that says why a download failed, or a pointer of Git LFS.
     """
     warning = reading.warning or first_mismatch(file, reading.checksums)
     if reading.format == UNKNOWN and (path or is_text(file)) and not _promises_tensors(file.name):
