@@ -544,7 +544,9 @@ class Store:
         from deltackpt.maintenance.gc import collect
 
         if not dry_run and not self._repository.chunks.writable:
-            raise ReadOnlyError(f"{self.path!r} cannot be written; use dry_run=True to see what gc would free")
+            raise ReadOnlyError(
+                f"{self.path!r} cannot be written; use --dry-run (dry_run=True) to see what gc would free"
+            )
         if not 0 <= min_dead <= 1:
             raise InvalidInputError(f"min_dead is a part of 1, from 0 to 1, not {min_dead}")
         return collect(
@@ -567,7 +569,9 @@ class Store:
         from deltackpt.maintenance.repack.repack import repack
 
         if not dry_run and not self._repository.chunks.writable:
-            raise ReadOnlyError(f"{self.path!r} cannot be written; use dry_run=True to see what repack would do")
+            raise ReadOnlyError(
+                f"{self.path!r} cannot be written; use --dry-run (dry_run=True) to see what repack would do"
+            )
         return repack(self._repository, recompress=recompress, dry_run=dry_run, progress=progress)
 
     def verify(

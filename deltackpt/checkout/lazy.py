@@ -24,7 +24,8 @@ class LazyTensor:
 
     ``t[100:200]``, ``t[5]``, ``t[...]``: the first index picks rows, the rest is applied to them. The result has the
     values and the type that were committed: a torch tensor on the CPU, without gradient, or a NumPy array. Quantised
-    blocks come as their bytes: uint8, with one dimension more than ``shape``.
+    blocks come as their bytes: uint8, with one dimension more than ``shape``. MissingTorchError for a torch tensor
+    where torch is not installed; :meth:`numpy` needs none.
     """
 
     def __init__(self, repository: Repository, commit: Commit, tensor: NamedTensor) -> None:
@@ -168,10 +169,10 @@ def _numpy_form(tensor: NamedTensor) -> Any:
 
 
 def _torch_tensor(plain: memoryview, dtype: DType, shape: tuple[int, ...]) -> Any:
-    import torch
-
-    from deltackpt.skeleton.torch_build import strided
+    from deltackpt.skeleton.build import torch_build
     from deltackpt.skeleton.view import View
 
+    library = torch_build()
+    torch = library.torch
     handle = torch.frombuffer(plain, dtype=torch.uint8) if plain else torch.empty(0, dtype=torch.uint8)
-    return strided(handle, View(dtype, shape))
+    return library.strided(handle, View(dtype, shape))

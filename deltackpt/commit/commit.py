@@ -213,7 +213,7 @@ def _moved(
     now = f"now stands at {head.short}" if head is not None else "was deleted meanwhile"
     return BranchMovedError(
         f"{Branch(request.branch)} {now}, so our commit {ours.short} was not published;"
-        " its data is kept: commit again, or pass on_conflict='rebase'",
+        " its data is kept: commit again, or with --on-conflict rebase (on_conflict='rebase')",
         ours,
         head or ours,
     )

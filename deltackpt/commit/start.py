@@ -96,5 +96,5 @@ def check_step(history: History, request: CommitRequest, start: Start) -> None:
     if last is not None and last.step is not None and request.step <= last.step:
         raise InvalidInputError(
             f"step {request.step} is not after step {last.step}, which {Branch(request.branch)} has reached"
-            f" ({last.id.short}); to rewind, name an older commit with parent="
+            f" ({last.id.short}); to rewind, name an older commit with --parent (parent=)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from deltackpt.content.exported import ExportedState, exported_state
@@ -11,6 +12,8 @@ from deltackpt.formats.reading import Reading
 from deltackpt.formats.sniff import UNKNOWN, is_text
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
+
+_OF_TENSORS = frozenset({".safetensors", ".pt", ".pth", ".npy", ".npz", ".gguf", ".onnx"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,17 @@ class Described:
 def described(path: str, file: SourceFile, reading: Reading, *, strict: bool) -> Described:
     """A file with its checksums compared. What is wrong with it is raised when ``strict``, else kept as the warning.
 
-    That a file of a folder, or a text, is of no known kind is nothing wrong.
+    That a file of a folder, or a text, is of no known kind is nothing wrong, unless its name promises tensors: then it
+    is empty, a page that says why a download failed, or a pointer of Git LFS.
     """
     warning = reading.warning or first_mismatch(file, reading.checksums)
-    if reading.format == UNKNOWN and (path or is_text(file)):
+    if reading.format == UNKNOWN and (path or is_text(file)) and not _promises_tensors(file.name):
         warning = None
     if warning is not None and strict:
         raise warning
     exported = exported_state(file) if reading.format == "safetensors" and reading.warning is None else None
     return Described(path, file, reading if exported is None else exported.renamed(reading), warning, exported)
+
+
+def _promises_tensors(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _OF_TENSORS

@@ -77,6 +77,8 @@ def _same(old: Values, new: Values, way: Keys) -> bool:
     if type(before) is not type(after):
         return False
     # Not by value: NaN is the same as NaN, and 0.0 is not -0.0.
+    if hasattr(before, "dtype"):
+        return bool(before.dtype == after.dtype and before.tobytes() == after.tobytes())
     return repr(before) == repr(after) if isinstance(before, float | complex) else bool(before == after)
 
 

@@ -48,6 +48,8 @@ def test_deleted_and_brought_back_and_too_late(cli: Cli, run: Store) -> None:
     assert cli("--store", run.path, "show", deleted).code == 3
     assert "bring it back" in cli("--store", run.path, "show", deleted).err
     assert cli("--store", run.path, "undelete", deleted[:10]).out == f"brought back {deleted[:12]} (step 3)\n"
+    cli("delete", f"{run.path}#step:3")
+    assert cli("undelete", f"{run.path}#{deleted[:8]}").out == f"brought back {deleted[:12]} (step 3)\n"
     cli("--store", run.path, "delete", "step:3")
     cli("--store", run.path, "gc")
     late = cli("--store", run.path, "undelete", deleted)

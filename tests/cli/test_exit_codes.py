@@ -135,4 +135,6 @@ def test_gc_of_a_store_that_cannot_be_written_says_so(history: Store) -> None:
     finally:
         subprocess.run(["chmod", "-R", "u+w", history.path], check=True)
     assert done.returncode == 8
-    assert done.stderr.splitlines()[-1].endswith("cannot be written; use dry_run=True to see what gc would free")
+    assert done.stderr.splitlines()[-1].endswith(
+        "cannot be written; use --dry-run (dry_run=True) to see what gc would free"
+    )

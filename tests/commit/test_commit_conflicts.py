@@ -32,7 +32,7 @@ def test_the_loser_hears_of_both_commits_and_its_data_is_kept(store: Store) -> N
     assert (error.theirs, winner.step) == (winner.id, 2)
     assert str(error) == (
         f"branch 'main' now stands at {winner.id.short}, so our commit {error.ours.short} was not published; "
-        "its data is kept: commit again, or pass on_conflict='rebase'"
+        "its data is kept: commit again, or with --on-conflict rebase (on_conflict='rebase')"
     )
     retried = late.commit(state(3), step=3)
     assert retried.parents == (winner.id,)

@@ -61,7 +61,7 @@ def test_a_step_at_or_below_the_head_is_refused(store: Store, step: int) -> None
         store.commit(state(2), step=step)
     assert str(caught.value) == (
         f"step {step} is not after step 100, which branch 'main' has reached ({head.id.short}); "
-        "to rewind, name an older commit with parent="
+        "to rewind, name an older commit with --parent (parent=)"
     )
     assert truth(store) == before
 

@@ -126,6 +126,27 @@ def test_a_file_of_no_known_kind_is_bytes(store: Store, tmp_path: Path) -> None:
     ]
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 548105171\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "model.GGUF", "weights.npz"])
+@pytest.mark.parametrize("raw", [b"", b"not found", POINTER], ids=["empty", "page", "pointer"])
+def test_a_text_by_the_name_of_a_checkpoint_is_kept_with_a_warning(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, raw: bytes
+) -> None:
+    (folder := tmp_path / "run").mkdir()
+    (folder / "README.md").write_bytes(POINTER)
+    (path := folder / name).write_bytes(raw)
+    for committed in (path, folder):
+        with pytest.raises(FormatError, match=f"{name}: unknown kind of file at byte 0"):
+            store.commit_path(committed, strict=True)
+        caplog.clear()
+        store.commit_path(committed)
+        assert [record.getMessage().endswith("; kept as it is") for record in caplog.records] == [True]
+        store.checkout("main", out := tmp_path / f"out-{committed.name}")
+        assert (out if committed is path else out / name).read_bytes() == raw
+
+
 def test_a_checked_out_state_that_lost_a_tensor_is_the_others_by_name(
     store: Store, tmp_path: Path, trained: list[dict[str, Any]]
 ) -> None:

@@ -226,6 +226,20 @@ def test_values_are_told_as_python_has_them(store: Store, monkeypatch: pytest.Mo
     }
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "differ"),
+    [
+        (np.float32("nan"), np.float32("nan"), False),
+        (np.datetime64("NaT"), np.datetime64("NaT"), False),
+        (np.float32(0.0), np.float32(-0.0), True),
+        (np.datetime64(1, "s"), np.datetime64(1000, "ms"), True),
+        (np.int64(1), np.int64(1), False),
+    ],
+)
+def test_numbers_of_numpy_differ_when_their_bits_or_types_do(store: Store, old: Any, new: Any, differ: bool) -> None:
+    assert bool(changes(store, {"s": [old]}, {"s": [new]}).values) == differ
+
+
 def test_names_that_are_alike_hide_nothing(store: Store) -> None:
     old = {"a": {"b": 1, 1: "x", "1": "y"}, "a/b": 2}
     new = {"a": {"b": 5, 1: "z", "1": "y"}, "a/b": 3}

@@ -278,7 +278,9 @@ def test_a_store_that_cannot_be_written_can_be_read(store: Store, tmp_path: Path
     read, commit, tag, collect, empty = done.stdout.splitlines()
     assert read == f"{state(1)['model']['w'].sum()} [1] True"
     assert commit == tag == f"ReadOnlyError {store.path!r} cannot be written; reading the store still works"
-    assert collect == (f"ReadOnlyError {store.path!r} cannot be written; use dry_run=True to see what gc would free")
+    assert collect == (
+        f"ReadOnlyError {store.path!r} cannot be written; use --dry-run (dry_run=True) to see what gc would free"
+    )
     assert empty == "True"
 
 

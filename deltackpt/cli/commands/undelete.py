@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from deltackpt.cli.address import open_store
+from deltackpt.cli.address import Address, open_store
 from deltackpt.cli.render.commits import Names, commit_document
 from deltackpt.cli.settings import Settings, json_option, shared_options
 
@@ -16,7 +16,8 @@ from deltackpt.cli.settings import Settings, json_option, shared_options
 @click.pass_obj
 def command(settings: Settings, commit: str) -> None:
     """Bring back COMMIT, an id or the beginning of one, whole. Comes too late after gc."""
-    with open_store(settings) as store:
-        back = store.undelete(commit)
+    address = Address.parse(commit)
+    with open_store(settings, address) as store:
+        back = store.undelete(address.ref)
         names = Names(store)
     settings.report(lambda: commit_document(back, names), lambda: [f"brought back {back.description}"])
