@@ -40,7 +40,9 @@ def figures(options: Options) -> Iterator[Figure]:
     checkpoints = TRAINER.checkpoints()[: 3 if options.quick else None]
     samples: Samples = defaultdict(list)
     for _ in range(options.repetitions):
-        _measure(checkpoints, samples)
+        sizes = _measure(checkpoints, samples)
+    for name in (AS_STATE, AS_FOLDER):
+        yield Figure(TABLE, name, f"bytes of {len(checkpoints)}", "MB", (sizes[name] / 1e6,))
     for what in (COMMIT, CHECKOUT):
         for name in (AS_STATE, AS_FOLDER):
             yield Figure(TABLE, name, what, "MB/s", tuple(samples[name, what]))
@@ -50,7 +52,8 @@ def figures(options: Options) -> Iterator[Figure]:
         )
 
 
-def _measure(checkpoints: Sequence[tuple[int, Path]], samples: Samples) -> None:
+def _measure(checkpoints: Sequence[tuple[int, Path]], samples: Samples) -> dict[str, int]:
+    """Adds to ``samples``; the bytes that each of the two stores has in the end."""
     with scratch("folder-speed") as folder:
         stores = {name: DeltackptStore(subfolder(folder, name)) for name in (AS_FOLDER, AS_STATE)}
         for turn, (step, path) in enumerate(checkpoints):
@@ -68,6 +71,7 @@ def _measure(checkpoints: Sequence[tuple[int, Path]], samples: Samples) -> None:
             }
             _in_turn(turn, CHECKOUT, actions, folder_bytes(path), samples)
             shutil.rmtree(target)
+        return {name: store.bytes_on_disk() for name, store in stores.items()}
 
 
 def _in_turn(turn: int, what: str, actions: Mapping[str, Callable[[], object]], nbytes: int, samples: Samples) -> None:
