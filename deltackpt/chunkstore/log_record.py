@@ -165,6 +165,14 @@ def decode(data: bytes, number: int, epoch: EpochId, path: str) -> Published:
     return published
 
 
+def decode_despite_magic(data: bytes, number: int, epoch: EpochId, path: str) -> Published | None:
+    """A record of which nothing but the magic, with the version, may be damaged; None when more is."""
+    try:
+        return decode(MAGIC + data[len(MAGIC) :], number, epoch, path)
+    except (LogCorruptError, UnsupportedError):
+        return None
+
+
 def decode_segment(data: bytes, last: int, epoch: EpochId, path: str) -> list[Published]:
     """The records of an archived epoch, which ends with ``last``. Errors as in :func:`decode`."""
     view, at, found = memoryview(data), 0, []

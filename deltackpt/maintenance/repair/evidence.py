@@ -13,7 +13,16 @@ from deltackpt.chunkstore.index_folder import index_folder
 from deltackpt.chunkstore.layout import Layout, epoch_named
 from deltackpt.chunkstore.location import Location, inline_record
 from deltackpt.chunkstore.log import MAX_SEGMENT_BYTES, Log
-from deltackpt.chunkstore.log_record import MAGIC, LogCorruptError, Position, Published, decode_at
+from deltackpt.chunkstore.log_record import (
+    ENVELOPE_SIZE,
+    MAGIC,
+    MAX_RECORD_BYTES,
+    LogCorruptError,
+    Position,
+    Published,
+    decode_at,
+    decode_despite_magic,
+)
 from deltackpt.errors import DeltackptError
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
@@ -40,6 +49,7 @@ class Known:
 class Evidence:
     """``sound`` records by number; ``faults`` are what is wrong, ``bad_segments`` those to be written anew.
 
+    Of ``mislabelled`` records, which are sound, the magic is damaged, with the version in it: they are written anew.
     ``last`` is the last number that was ever given, as far as names and the index tell.
     """
 
@@ -47,6 +57,7 @@ class Evidence:
     layout: Layout
     log: Log
     sound: dict[int, Published]
+    mislabelled: list[int]
     faults: list[DeltackptError]
     bad_segments: list[tuple[int, EpochId]]
     last: int
@@ -65,7 +76,7 @@ def gather(disk: Disk, layout: Layout, facts: StoreFacts) -> Evidence:
         if not isinstance(fault, LogCorruptError):
             raise fault
     sound: dict[int, Published] = {}
-    bad = []
+    bad, mislabelled = [], []
     for last, epoch in log.segments():
         found = list(_in_segment(disk, layout, last, epoch))
         sound |= {published.number: published for published in found}
@@ -78,29 +89,33 @@ def gather(disk: Disk, layout: Layout, facts: StoreFacts) -> Evidence:
             try:
                 record = log.read(epoch, number)
             except LogCorruptError:
-                continue
+                path = layout.record(epoch, number)
+                record = decode_despite_magic(disk.read(path, MAX_RECORD_BYTES), number, epoch, path)
+                mislabelled += [number] if record is not None and number not in sound else []
             if record is not None:
                 sound[number] = record
     known = _known(layout, facts, log, sound)
     last = max(log.length(), 0 if known is None else known.position.number)
-    return Evidence(disk, layout, log, sound, faults, bad, last, known)
+    return Evidence(disk, layout, log, sound, mislabelled, faults, bad, last, known)
 
 
 def _in_segment(disk: Disk, layout: Layout, last: int, epoch: EpochId) -> Iterator[Published]:
     """Records of a segment that are sound, whatever lies between them."""
     path = layout.segment(epoch, last)
-    data = disk.read(path, MAX_SEGMENT_BYTES)
-    at = data.find(MAGIC)
-    while at >= 0:
+    data, at = bytearray(disk.read(path, MAX_SEGMENT_BYTES)), 0
+    while 0 <= at <= len(data) - ENVELOPE_SIZE:
         number = int.from_bytes(data[at + len(MAGIC) : at + len(MAGIC) + 8], "little")
+        # The magic may be all that is damaged.
+        told, data[at : at + len(MAGIC)] = data[at : at + len(MAGIC)], MAGIC
         try:
             published, size = decode_at(memoryview(data), at, number, epoch, path)
         except LogCorruptError:
-            size = 1
+            data[at : at + len(MAGIC)] = told
+            at = data.find(MAGIC, at + 1)
         else:
             if number <= last:
                 yield published
-        at = data.find(MAGIC, at + size)
+            at += size
 
 
 def _known(layout: Layout, facts: StoreFacts, log: Log, sound: Collection[int]) -> Known | None:

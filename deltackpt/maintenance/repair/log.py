@@ -34,7 +34,7 @@ class LogRepair:
 
     @property
     def needed(self) -> bool:
-        return bool(self.evidence.missing or self.evidence.bad_segments)
+        return bool(self.evidence.missing or self.evidence.mislabelled or self.evidence.bad_segments)
 
     def mends(self) -> Iterator[Mend]:
         """What is to be done, in its order."""
@@ -45,6 +45,9 @@ class LogRepair:
             path = self._path(published)
             there = os.path.exists(path) and not path.endswith(".seg")
             what = f"log record {number} ({path}) is {'damaged' if there else 'missing'}"
+            if number in self.evidence.mislabelled:
+                yield Mend(what, "written anew: nothing but its first bytes is damaged", path)
+                continue
             yield Mend(what, f"replaced by a substitute: {_told(published)}", path if there else "")
 
     def losses(self) -> tuple[Problem, ...]:
