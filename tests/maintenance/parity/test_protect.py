@@ -93,6 +93,9 @@ def test_more_damage_than_parity(path: Path) -> None:
     plan = Store.repair(path, execute=True)
     assert {name for loss in plan.losses for one in loss.affects for name in one.tensors} == {"w"}
     assert Store.repair(path).empty
+    with Store(path) as store:
+        store.gc()
+    assert len(parity_files_of(path)) == 1, "that of the pack in quarantine is of no use"
 
 
 def test_blocks_that_cannot_be_read(path: Path) -> None:
