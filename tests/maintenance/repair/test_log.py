@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,10 @@ from disks import damage, log_file
 from deltackpt import NotFoundError, Store
 from deltackpt.chunkstore.log_record import ENVELOPE_SIZE, MAGIC
 from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.fs.disk import Disk
 from deltackpt.history.deletion import delete
 from deltackpt.maintenance import gc
+from deltackpt.maintenance.repair.repair import repair
 
 
 @pytest.fixture(autouse=True)
@@ -215,6 +217,45 @@ def test_a_damaged_segment(archived: Store, share: float) -> None:
         assert rows(store) == before
     assert [kept.name for kept in Path(archived.path, "quarantine").iterdir()] == [path.name]
     check_mended(archived.path, {})
+
+
+class Busy(Disk):
+    """Does something at each of the first reads of a log record."""
+
+    def __init__(self, action: Callable[[], object], times: int) -> None:
+        self._action, self._left = action, times
+
+    def read(self, path: str, limit: int) -> bytes:
+        if path.endswith(".rec") and self._left:
+            self._left -= 1
+            self._action()
+        return super().read(path, limit)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("archives", [False, True])
+def test_others_publish_and_archive_meanwhile(
+    run: Store, monkeypatch: pytest.MonkeyPatch, damaged: bool, archives: bool
+) -> None:
+    """What was published since the repair began to look is not missing, nor is what moved to a segment."""
+    monkeypatch.setattr(gc, "EPOCH_RECORDS", 4 if archives else 1000)
+    if damaged:
+        damage(log_file(run, 2), in_body(log_file(run, 2)))
+    steps = iter(range(100, 200))
+
+    def meanwhile() -> None:
+        run.commit(small(next(steps)), branch="busy")
+        if archives and not damaged:
+            run.gc()
+
+    plan = repair(run.path, execute=True, disk=Busy(meanwhile, 12))
+    assert [mend.what for mend in plan.mends if "log record 2 " not in mend.what] == []
+    assert len(plan.mends) == damaged
+    with again(run.path) as store:
+        assert len(list(store.log("busy"))) == 12
+        assert store.load("busy")["n"] == 111
+        assert store.verify(data=True).ok
+    assert Store.repair(run.path).empty
 
 
 @pytest.mark.parametrize("at", [0, len(MAGIC) - 1])
