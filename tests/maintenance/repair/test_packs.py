@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ from disks import damage, files
 
 from deltackpt import CorruptError, InvalidInputError, Store
 from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.fs.disk import Disk
+from deltackpt.maintenance.repair.repair import repair
 
 
 @pytest.fixture(autouse=True)
@@ -201,3 +203,30 @@ def test_a_mended_store_is_repacked_around_what_it_lost(run: Store) -> None:
     loads(run, 2)
     assert run.load("step:3", select="model/w")["model"]["w"].tobytes() == w_at(3).tobytes(), "healed with its base"
     assert run.verify(data=True).ok
+
+
+class Overtaken(Disk):
+    """After the byte at ``at`` of a file was read, something else happens, once."""
+
+    def __init__(self, path: Path, at: int, action: Callable[[], object]) -> None:
+        self._path, self._at = str(path), at
+        self._action: Callable[[], object] | None = action
+
+    def read_at(self, fd: int, offset: int, length: int, path: str) -> bytes:
+        data = super().read_at(fd, offset, length, path)
+        if path == self._path and offset <= self._at < offset + length and self._action is not None:
+            action, self._action = self._action, None
+            action()
+        return data
+
+
+def test_a_gc_takes_the_damaged_pack_meanwhile(run: Store) -> None:
+    """It is nobody's concern any more, whatever is wrong with it."""
+    plain = noise(77, 50_000)
+    run.commit({"only": plain}, branch="short")
+    place, path = place_of(run, plain), flip(run, plain)
+    run.delete_branch("short")
+    disk = Overtaken(path, place.offset + place.stored_length - 5, run.gc)
+    assert repair(run.path, execute=True, disk=disk).ok
+    assert not path.exists()
+    check_mended(run.path, {})
