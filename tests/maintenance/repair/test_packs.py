@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from damaged import STEPS, build, check_mended, loads, lost, noise, pack_of, place_of, state, w_at
-from disks import damage, files
+from disks import Overtaken, damage, files
 
 from deltackpt import CorruptError, InvalidInputError, Store
 from deltackpt.chunkstore.transaction import Transaction
-from deltackpt.fs.disk import Disk
 from deltackpt.maintenance.repair.repair import repair
 
 
@@ -203,21 +202,6 @@ def test_a_mended_store_is_repacked_around_what_it_lost(run: Store) -> None:
     loads(run, 2)
     assert run.load("step:3", select="model/w")["model"]["w"].tobytes() == w_at(3).tobytes(), "healed with its base"
     assert run.verify(data=True).ok
-
-
-class Overtaken(Disk):
-    """After the byte at ``at`` of a file was read, something else happens, once."""
-
-    def __init__(self, path: Path, at: int, action: Callable[[], object]) -> None:
-        self._path, self._at = str(path), at
-        self._action: Callable[[], object] | None = action
-
-    def read_at(self, fd: int, offset: int, length: int, path: str) -> bytes:
-        data = super().read_at(fd, offset, length, path)
-        if path == self._path and offset <= self._at < offset + length and self._action is not None:
-            action, self._action = self._action, None
-            action()
-        return data
 
 
 def test_a_gc_takes_the_damaged_pack_meanwhile(run: Store) -> None:
