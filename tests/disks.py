@@ -76,6 +76,21 @@ class BadSector(Disk):
         return super().read_at(fd, offset, length, path)
 
 
+class Overtaken(Disk):
+    """After the byte at ``at`` of a file was read, something else happens, once."""
+
+    def __init__(self, path: Path, at: int, action: Callable[[], object]) -> None:
+        self._path, self._at = str(path), at
+        self._action: Callable[[], object] | None = action
+
+    def read_at(self, fd: int, offset: int, length: int, path: str) -> bytes:
+        data = super().read_at(fd, offset, length, path)
+        if path == self._path and offset <= self._at < offset + length and self._action is not None:
+            action, self._action = self._action, None
+            action()
+        return data
+
+
 def opened(path: str, disk: Disk, *, threads: int = 0) -> Store:
     """A store that reads and writes through ``disk``."""
     store = Store(path)

@@ -91,7 +91,7 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
         if len(facts.key) != 16:
             return _refuse(layout, "store_id is not 16 bytes")
         return facts if epoch_named(facts.epoch) else _refuse(layout, "epoch is not 7 bytes")
-    except (msgspec.MsgspecError, KeyError, ValueError) as error:
+    except (msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
         return _refuse(layout, str(error))
 
 

@@ -181,7 +181,7 @@ class View:
         Costs a look at every commit; for whoever would say that there is no such commit.
         """
         listed = sum(len(row) // 32 for _, row in self.tables.all(b"order"))
-        if len(self.tables.all(b"commits")) != listed:
+        if self.tables.count(b"commits") != listed:
             raise IndexDamagedError(f"{listed} commits are listed in order, and not as many are there")
 
     def newest(self) -> CommitId | None:

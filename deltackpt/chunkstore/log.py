@@ -78,14 +78,15 @@ class Log:
 
     def faults(self) -> Iterator[DeltackptError]:
         """What is wrong with each record and segment that can be found, and with a record that is missing."""
-        last = 0
+        # First the folders: an epoch that is archived meanwhile has its segment before its folder goes.
+        standing, last = self._in_folders(), 0
         for end, epoch in self.segments():
             try:
                 self.segment(end, epoch)
             except DeltackptError as error:
                 yield error
             last = end
-        for number, epoch in self._in_folders():
+        for number, epoch in standing:
             if last < number - 1:
                 path = self._layout.record(epoch, last + 1)
                 yield damaged(last + 1, path, f"missing, though record {number} exists")

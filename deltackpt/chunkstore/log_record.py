@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 import xxhash
 
 from deltackpt.errors import CorruptError, LimitError, UnsupportedError
-from deltackpt.ids import EpochId
+from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 
 VERSION = 0
 MAGIC = b"DCKPLOG" + bytes([VERSION])
 _ENVELOPE = struct.Struct("<8sQQQQ")
 ENVELOPE_SIZE = _ENVELOPE.size
 MAX_RECORD_BYTES = 1 << 28
+
+# Ids of another length are refused when a record is read.
+_Pack = Annotated[bytes, msgspec.Meta(min_length=PackId.size, max_length=PackId.size)]
+_Chunk = Annotated[bytes, msgspec.Meta(min_length=ChunkId.size, max_length=ChunkId.size)]
+_Commit = Annotated[bytes, msgspec.Meta(min_length=CommitId.size, max_length=CommitId.size)]
 
 
 class LogCorruptError(CorruptError):
@@ -35,14 +41,14 @@ class RefMove(msgspec.Struct, frozen=True, array_like=True):
     """A ref changes from ``old`` to ``new`` (commit ids); None stands for absent."""
 
     name: str
-    old: bytes | None
-    new: bytes | None
+    old: _Commit | None
+    new: _Commit | None
 
 
 class PackAdded(msgspec.Struct, frozen=True, array_like=True):
     """A pack that becomes part of the store: its id, file size and number of records."""
 
-    id: bytes
+    id: _Pack
     size: int
     records: int
 
@@ -57,14 +63,14 @@ class CommitAdded(msgspec.Struct, frozen=True, array_like=True):
 class Piece(msgspec.Struct, frozen=True, array_like=True):
     """A commit, or with ``part`` one part of it."""
 
-    commit: bytes
+    commit: _Commit
     part: str | None = None
 
 
 class Annotation(msgspec.Struct, frozen=True, array_like=True):
     """A metric of a commit found after it was made: ``value`` instead of ``old``; None stands for absent."""
 
-    commit: bytes
+    commit: _Commit
     name: str
     old: float | None
     value: float | None
@@ -94,22 +100,26 @@ class LogRecord(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     refs: tuple[RefMove, ...] = ()
     commits: tuple[CommitAdded, ...] = ()
     packs: tuple[PackAdded, ...] = ()
-    duplicates: tuple[bytes, ...] = ()
+    duplicates: tuple[_Chunk, ...] = ()
     superseding: bool = False
-    revived: tuple[bytes, ...] = ()
-    condemned: tuple[bytes, ...] = ()
-    gone: tuple[bytes, ...] = ()
-    orphans: tuple[bytes, ...] = ()
-    forgotten: tuple[bytes, ...] = ()
-    quarantined: tuple[bytes, ...] = ()
-    lost: tuple[bytes, ...] = ()
-    dropped: tuple[bytes, ...] = ()
+    revived: tuple[_Pack, ...] = ()
+    condemned: tuple[_Pack, ...] = ()
+    gone: tuple[_Pack, ...] = ()
+    orphans: tuple[_Pack, ...] = ()
+    forgotten: tuple[_Chunk, ...] = ()
+    quarantined: tuple[_Pack, ...] = ()
+    lost: tuple[_Chunk, ...] = ()
+    dropped: tuple[_Commit, ...] = ()
     deleted: tuple[Piece, ...] = ()
     undeleted: tuple[Piece, ...] = ()
     purged: tuple[Piece, ...] = ()
     sealed: bytes = b""
     annotated: tuple[Annotation, ...] = ()
     substitute: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.sealed) not in (0, EpochId.size):
+            raise ValueError(f"an epoch is {EpochId.size} bytes, got {len(self.sealed)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,14 @@ def decode(data: bytes, number: int, epoch: EpochId, path: str) -> Published:
     return published
 
 
+def decode_despite_magic(data: bytes, number: int, epoch: EpochId, path: str) -> Published | None:
+    """A record of which nothing but the magic, with the version, may be damaged; None when more is."""
+    try:
+        return decode(MAGIC + data[len(MAGIC) :], number, epoch, path)
+    except (LogCorruptError, UnsupportedError):
+        return None
+
+
 def decode_segment(data: bytes, last: int, epoch: EpochId, path: str) -> list[Published]:
     """The records of an archived epoch, which ends with ``last``. Errors as in :func:`decode`."""
     view, at, found = memoryview(data), 0, []
@@ -195,7 +213,7 @@ def decode_at(view: memoryview, at: int, number: int, epoch: EpochId, path: str)
     inline_offset = ENVELOPE_SIZE + body_length
     try:
         record = _decoder.decode(view[at + ENVELOPE_SIZE : at + inline_offset])
-    except msgspec.ValidationError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnsupportedError(f"log record {number} ({path}) holds what this release does not know: {error}") from None
     return Published(number, epoch, record, bytes(view[at + inline_offset : at + size]), inline_offset), size
 

@@ -97,14 +97,8 @@ def _shown(tree: Any) -> Any:
             from deltackpt.skeleton.numpy_build import scalar
 
             return scalar(tree)
-        case TorchSize(extents=extents):
-            return f"torch.Size({list(extents)})"
-        case TorchDtype(name=name):
-            return f"torch.{name}"
-        case TorchDevice(name=name):
-            return f"torch.device({name!r})"
-        case Member(name=name, member=member):
-            return f"{name}.{member}" if isinstance(member, str) else f"{name}({member})"
+        case TorchSize() | TorchDtype() | TorchDevice() | Member():
+            return repr(tree)
         case Sequence(tag=tag):
             return [] if tag in (Tag.LIST, Tag.INT_LIST) else ()
         case MappingNode():

@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from math import prod
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,8 @@ from deltackpt.tensor.dtype import DType, dtype_named
 
 INLINE_BYTES = 256
 ID_SIZE = ChunkId.size
+Identity = Annotated[bytes, msgspec.Meta(min_length=ID_SIZE, max_length=ID_SIZE)]
+"""The id of an object; one of another length is refused when it is read."""
 
 
 class EntryKind(enum.IntEnum):
@@ -82,11 +84,15 @@ class Group(msgspec.Struct, frozen=True, array_like=True, tag="group"):
     chunk of those that are cut by their content.
     """
 
-    layout: bytes
+    layout: Identity
     chunks: bytes
     inline: tuple[bytes, ...] = ()
     nonfinite: tuple[tuple[int, int], ...] = ()
     lengths: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.chunks) % ID_SIZE:
+            raise ValueError(f"{len(self.chunks)} bytes are no whole number of chunk ids")
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, tag="part"):
@@ -94,7 +100,10 @@ class Part(msgspec.Struct, frozen=True, array_like=True, tag="part"):
 
     skeleton: bytes
     files: bytes
-    groups: tuple[bytes, ...]
+    groups: tuple[Identity, ...]
+
+    def __post_init__(self) -> None:
+        _require_ids_or_nothing(self.skeleton, self.files)
 
     @property
     def skeletons(self) -> tuple[ChunkId, ...]:
@@ -134,7 +143,7 @@ class PartEntry(msgspec.Struct, frozen=True, array_like=True):
     """A part as a commit lists it. ``nbytes`` are the plain bytes of its table, ``untyped`` those of no tensor."""
 
     name: str
-    id: bytes
+    id: Identity
     tensors: int
     nbytes: int
     untyped: int = 0
@@ -143,7 +152,7 @@ class PartEntry(msgspec.Struct, frozen=True, array_like=True):
 class CommitObject(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
     """A commit. ``environment``, ``config`` and ``meta`` are ids of stored objects, or empty."""
 
-    parents: tuple[bytes, ...]
+    parents: tuple[Identity, ...]
     branch: str
     step: int | None
     time_ns: int
@@ -155,6 +164,14 @@ class CommitObject(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
     environment: bytes = b""
     config: bytes = b""
     meta: bytes = b""
+
+    def __post_init__(self) -> None:
+        _require_ids_or_nothing(self.environment, self.config, self.meta)
+
+
+def _require_ids_or_nothing(*identities: bytes) -> None:
+    if any(len(identity) not in (0, ID_SIZE) for identity in identities):
+        raise ValueError(f"an id is {ID_SIZE} bytes, or none where there is nothing")
 
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -26,9 +26,9 @@ from deltackpt.maintenance.mark import Deleted, Marks
 
 
 def occupied_bytes(store: ChunkStore) -> int:
-    """Bytes of packs, log and what is being written: what a budget counts. A gc frees some of these."""
+    """Bytes of packs, parity, log and what is being written: what a budget counts. A gc frees some of these."""
     disk, layout = store.disk, store.layout
-    shelves = [os.path.join(layout.packs, name) for name in disk.names(layout.packs)]
+    shelves = [os.path.join(room, name) for room in (layout.packs, layout.parities) for name in disk.names(room)]
     total = store.log.size()
     for folder in (layout.tmp, *shelves):
         for name in disk.names(folder):

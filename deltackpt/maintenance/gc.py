@@ -345,7 +345,8 @@ class Collector:
         layout = self.repository.chunks.layout
         disk = self.repository.chunks.disk
         files = [path for pack, path in self._pack_files() if pack in self.survey.finished]
-        files += [path for pack, path in parity_files(disk, layout) if pack in self.survey.finished]
+        left = self.survey.finished | self.survey.quarantined
+        files += [path for pack, path in parity_files(disk, layout) if pack in left]
         files += unfinished(disk, layout)
         abandoned = [os.path.join(layout.tmp, name) for name in disk.names(layout.tmp) if not is_retired(name)]
         files += [path for path in abandoned if not is_held(path)]

@@ -34,8 +34,8 @@ class Keep:
     tagged may be thinned.
 
     ``optimizer``: parts other than weights only for the newest so many healthy commits of each line. ``max_size``: so
-    many bytes of packs and log, or a text such as "200GB"; what is beyond goes oldest first, optimizer parts before
-    commits, but never a head, the newest healthy commit of a line, one of the ``best``, or one that is tagged.
+    many bytes of packs, parity and log, or a text such as "200GB"; what is beyond goes oldest first, optimizer parts
+    before commits, but never a head, the newest healthy commit of a line, one of the ``best``, or one that is tagged.
 
     Raises InvalidInputError for what cannot be meant.
     """

@@ -36,9 +36,9 @@ class Kept:
 class PrunePlan:
     """What a policy makes of a store.
 
-    ``freed_bytes`` is exact: what a gc after the pruning gives back to the disk; ``left_bytes`` is what packs and log
-    are then, without the records that prune and gc themselves write. ``squeezed`` are the commits that are deleted or
-    thinned for nothing but the budget.
+    ``freed_bytes`` is exact: what a gc after the pruning gives back to the disk; ``left_bytes`` is what packs, parity
+    and log are then, without the records that prune and gc themselves write. ``squeezed`` are the commits that are
+    deleted or thinned for nothing but the budget.
     """
 
     keep: Keep

@@ -19,6 +19,7 @@ from deltackpt.history.walk import all_commits
 from deltackpt.ids import ChunkId, PackId
 from deltackpt.maintenance.gc import Collector
 from deltackpt.maintenance.numbering import Numbering
+from deltackpt.maintenance.parity.shelf import parity_bytes
 
 Progress = Callable[[int], None]
 
@@ -51,9 +52,9 @@ class PartStats:
 class Stats:
     """Bytes of a whole store. The savings add up: ``logical - dedup - deltas - planes = data_bytes``.
 
-    ``disk_bytes`` is every byte of packs and log; ``garbage_bytes`` what a gc would free, None when it would refuse.
-    ``unreadable`` counts parts of commits that are damaged and left out. ``max_rank`` is the longest chain of deltas,
-    ``decode_ns`` the estimated time to decode one plain byte of the newest commit on one core.
+    ``disk_bytes`` is every byte of packs, parity and log; ``garbage_bytes`` what a gc would free, None when it would
+    refuse. ``unreadable`` counts parts of commits that are damaged and left out. ``max_rank`` is the longest chain of
+    deltas, ``decode_ns`` the estimated time to decode one plain byte of the newest commit on one core.
     """
 
     commits: int = 0
@@ -195,6 +196,7 @@ def _add_disk(repository: Repository, found: Stats) -> None:
     found.packs = len(packs)
     found.records = chunks.log.length()
     found.disk_bytes = sum(row.size for row in packs.values()) + chunks.log.size()
+    found.disk_bytes += parity_bytes(chunks.disk, chunks.layout)
     try:
         found.garbage_bytes = Collector(repository, rebases=False).plan().freed_bytes
     except (CorruptError, NotFoundError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from deltackpt.errors import InvalidInputError
@@ -85,9 +86,30 @@ class Builder:
     def _mapping(self, node: Mapping) -> dict[Any, Any]:
         made = _empty_dict(node)
         for key, item in zip(node.keys, node.items, strict=True):
-            made[key] = self.build(item)
+            made[self._key(key)] = self.build(item)
+        if len(made) != len(node.keys):
+            raise _alike(node.keys)
         if node.tag is Tag.STATE_DICT:
             made._metadata = self.build(node.metadata)  # type: ignore[attr-defined]
+        return made
+
+    def _set(self, elements: set[Tree] | frozenset[Tree]) -> set[Any] | frozenset[Any]:
+        made = type(elements)(map(self._key, elements))
+        if len(made) != len(elements):
+            raise _alike(elements)
+        return made
+
+    def _tuple(self, items: tuple[Tree, ...]) -> tuple[Any, ...]:
+        return tuple(map(self.build, items))
+
+    def _key(self, key: Tree) -> Any:
+        made = self.build(key)
+        try:
+            hash(made)
+        except TypeError as error:
+            raise RegistrationError(
+                f"{key!r:.80} cannot be a key: {error}; load it with the class as it was"
+            ) from error
         return made
 
     def _fields(self, node: Fields) -> Any:
@@ -101,7 +123,7 @@ class Builder:
         for item in node.items:
             values.append(self.build(item))
         if node.tag is Tag.TENSOR_SUBCLASS:
-            return put_together(entry.cls, node.name, node.fields, values)
+            return put_together(entry.cls, node.name, list(node.fields), values)
         return _named_tuple(entry.cls, values) if node.tag is Tag.NAMED_TUPLE else _dataclass(entry.cls, node, values)
 
     def _member(self, node: Member) -> Any:
@@ -165,6 +187,9 @@ class Builder:
 
 _MAKERS: dict[type, Any] = {
     Sequence: Builder._sequence,
+    set: Builder._set,
+    frozenset: Builder._set,
+    tuple: Builder._tuple,
     Mapping: Builder._mapping,
     Fields: Builder._fields,
     Member: Builder._member,
@@ -179,6 +204,12 @@ _MAKERS: dict[type, Any] = {
     NumpyScalar: Builder._scalar,
     LargeValue: Builder._large_value,
 }
+
+
+def _alike(keys: Iterable[Tree]) -> RegistrationError:
+    return RegistrationError(
+        f"of these keys or elements some are equal now: {list(keys)!r:.200}; load them with their classes as they were"
+    )
 
 
 def _empty_dict(node: Mapping) -> dict[Any, Any]:

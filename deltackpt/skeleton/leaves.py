@@ -90,7 +90,7 @@ def leaves_below(tree: Tree, path: str, keys: tuple[object, ...] = ()) -> Iterat
         yield ValueLeaf(path, tree, keys)
 
 
-def keys_of(tree: Sequence | Mapping | Fields) -> list[object] | list[str] | range:
+def keys_of(tree: Sequence | Mapping | Fields) -> abc.Sequence[object]:
     """What each item of a container is called there."""
     if isinstance(tree, Sequence):
         return range(len(tree.items))

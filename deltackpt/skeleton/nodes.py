@@ -1,6 +1,7 @@
 """What a skeleton says, as a tree. A child is one of these nodes, or a plain Python value that is itself.
 
-Nothing here needs torch or NumPy, so a state can be listed, compared and selected from without either.
+Nothing here needs torch, and NumPy only for the words of a scalar that is a key, so a state can be listed, compared and
+selected from without either.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from deltackpt.skeleton.tags import Tag
 from deltackpt.skeleton.view import View
 
 Tree: TypeAlias = Any
-"""A node, or a plain value: None, bool, int, float, complex, str, bytes, bytearray, set, frozenset, range, slice."""
+"""A node, or a plain value: None, bool, int, float, complex, str, bytes, bytearray, set, frozenset, range, slice.
+
+Sets, keys, and tuples in either, hold plain values and the nodes that can be hashed. As a key, a node is called what
+its ``repr`` says.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +63,16 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An instance of a registered named tuple, dataclass or tensor subclass."""
+    """An instance of a registered named tuple, dataclass or tensor subclass. As a key it holds tuples."""
 
     tag: Tag
     name: str
-    fields: list[str]
-    items: list[Tree]
+    fields: list[str] | tuple[str, ...]
+    items: list[Tree] | tuple[Tree, ...]
+
+    def __repr__(self) -> str:
+        held = (f"{field}={item!r}" for field, item in zip(self.fields, self.items, strict=True))
+        return f"{self.name}({', '.join(held)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,9 @@ class Member:
     tag: Tag
     name: str
     member: str | int
+
+    def __repr__(self) -> str:
+        return f"{self.name}.{self.member}" if isinstance(self.member, str) else f"{self.name}({self.member})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +175,24 @@ def shape_of_values(dtype: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 class TorchSize:
     extents: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self.extents)})"
+
 
 @dataclass(frozen=True, slots=True)
 class TorchDtype:
     name: str
 
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class TorchDevice:
     name: str
+
+    def __repr__(self) -> str:
+        return f"torch.device({self.name!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +222,11 @@ class LargeValue:
 class NumpyScalar:
     type: ArrayType
     raw: bytes
+
+    def __repr__(self) -> str:
+        from deltackpt.skeleton.numpy_build import scalar
+
+        return repr(scalar(self))
 
 
 TensorNode: TypeAlias = TorchTensor | NumpyArray | LargeValue

@@ -17,6 +17,7 @@ import numpy as np
 from deltackpt.skeleton.array_types import ArrayType, PlainForm, described, plain_form, type_atoms
 from deltackpt.skeleton.boxes import Box
 from deltackpt.skeleton.holes import Hole
+from deltackpt.skeleton.nodes import NumpyScalar
 from deltackpt.skeleton.refusal import UnstorableError
 from deltackpt.skeleton.strided_source import StridedSource
 from deltackpt.skeleton.tags import READ_ONLY, Tag
@@ -124,20 +125,19 @@ def _storable(dtype: np.dtype[Any], path: str) -> tuple[ArrayType, PlainForm]:
 
 
 def _scalar(walk: Walk, value: np.generic, path: str) -> None:
+    node = scalar_node(value, path)
+    walk.atoms += (int(Tag.NUMPY_SCALAR), *type_atoms(node.type))
+    walk.blobs.append(node.raw)
+
+
+def scalar_node(value: np.generic, path: str) -> NumpyScalar:
+    """The node of a scalar. Text and bytes would lose trailing NULs as elements of an array, so they are kept whole."""
+    if isinstance(value, np.str_):
+        return NumpyScalar("str", value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, np.bytes_):
+        return NumpyScalar("bytes", bytes(value))
     name, _ = _storable(value.dtype, path)
-    walk.atoms += (int(Tag.NUMPY_SCALAR), *type_atoms(name))
-    walk.blobs.append(np.asarray(value).tobytes())
-
-
-def _numpy_text(walk: Walk, value: np.str_, path: str) -> None:
-    # As an array element it would lose trailing NULs, so its own text is kept.
-    walk.atoms += (int(Tag.NUMPY_SCALAR), "str")
-    walk.blobs.append(value.encode("utf-8", "surrogatepass"))
-
-
-def _numpy_bytes(walk: Walk, value: np.bytes_, path: str) -> None:
-    walk.atoms += (int(Tag.NUMPY_SCALAR), "bytes")
-    walk.blobs.append(bytes(value))
+    return NumpyScalar(name, np.asarray(value).tobytes())
 
 
 def _scalar_types() -> set[type]:
@@ -148,8 +148,6 @@ def _scalar_types() -> set[type]:
 NUMPY_WRITERS: dict[type, Writer] = {
     np.ndarray: _array,
     **dict.fromkeys(_scalar_types(), _scalar),
-    np.str_: _numpy_text,
-    np.bytes_: _numpy_bytes,
 }
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from deltackpt.errors import InvalidInputError
+from deltackpt.skeleton.keys import level
 from deltackpt.skeleton.leaves import Leaf, Tables, TensorLeaf
-from deltackpt.skeleton.names import joined, segment, shown
+from deltackpt.skeleton.names import joined, shown
 from deltackpt.skeleton.nodes import QuantizedTensor, Reference
 from deltackpt.skeleton.registry import registered
 from deltackpt.skeleton.subclasses import inner_tensors
@@ -104,7 +105,7 @@ def tensors_within(target: object, path: str) -> Iterator[tuple[str, Any]]:
         yield path, target
     else:
         for key, item in _items(target):
-            yield from tensors_within(item, joined(path, segment(key)))
+            yield from tensors_within(item, joined(path, level(key)))
 
 
 def _items(target: object) -> Iterable[tuple[object, object]]:

@@ -6,6 +6,8 @@ from collections import Counter, OrderedDict, defaultdict
 from functools import cached_property
 from typing import Any
 
+from deltackpt.skeleton.keys import member_node
+from deltackpt.skeleton.nodes import Tree
 from deltackpt.skeleton.refusal import UnstorableError
 from deltackpt.skeleton.registry import Registered
 from deltackpt.skeleton.tags import FACTORIES, LARGE_VALUE, Tag
@@ -84,7 +86,8 @@ def _sequence(tag: Tag, tag_of_ints: Tag) -> Writer:
 def _set(tag: Tag) -> Writer:
     def write(walk: Walk, value: Any, path: str) -> None:
         walk.enter(value, path)
-        elements = sorted((walk.encoded_alone(element, path) for element in value), key=lambda alone: alone[0])
+        met: set[Tree] = set()
+        elements = sorted((walk.encoded_alone(element, path, met) for element in value), key=lambda alone: alone[0])
         walk.leave(value)
         walk.atoms += (int(tag), len(elements))
         for _, atoms, blobs in elements:
@@ -97,9 +100,9 @@ def _set(tag: Tag) -> Writer:
 def _items(walk: Walk, value: dict[Any, Any], path: str) -> None:
     walk.enter(value, path)
     walk.atoms.append(len(value))
+    met: set[Tree] = set()
     for key, item in value.items():
-        walk.key(key, path)
-        walk.child(item, path, key)
+        walk.child(item, path, walk.key(key, path, met))
     walk.leave(value)
 
 
@@ -151,7 +154,7 @@ def registered_writer(entry: Registered) -> Writer:
 def _member(entry: Registered) -> Writer:
     def write(walk: Walk, value: Any, path: str) -> None:
         walk.atoms += (int(entry.kind), entry.name)
-        walk.write(int(value.value) if entry.kind is Tag.FLAG else value.name, path)
+        walk.write(member_node(entry, value).member, path)
 
     return write
 

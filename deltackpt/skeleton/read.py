@@ -8,6 +8,7 @@ from typing import Any
 from deltackpt.errors import UnsupportedError
 from deltackpt.skeleton.array_types import ArrayType, Field, Record
 from deltackpt.skeleton.cursor import Cursor
+from deltackpt.skeleton.keys import NODES, SCALARS, frozen_fields
 from deltackpt.skeleton.large_values import KINDS
 from deltackpt.skeleton.nodes import (
     QUANTIZED_PARTS,
@@ -31,7 +32,6 @@ from deltackpt.skeleton.nodes import (
     TorchTensor,
     Tree,
 )
-from deltackpt.skeleton.plain import SCALARS
 from deltackpt.skeleton.tags import FACTORIES, MAX_DEPTH, VERSION, Tag
 from deltackpt.skeleton.view import View
 from deltackpt.tensor.dtype import dtype_named
@@ -144,13 +144,15 @@ class _Reader:
         return [self.node(depth) for _ in range(count)]
 
     def hashable(self, depth: int) -> Any:
-        """A dictionary key or set element, as the value itself."""
+        """A dictionary key or set element: the value itself, or a node that can be hashed."""
         return self._frozen(self.node(depth))
 
     def _frozen(self, tree: Tree) -> Any:
         if isinstance(tree, Sequence) and tree.tag in (Tag.TUPLE, Tag.INT_TUPLE):
             return tuple(self._frozen(item) for item in tree.items)
-        if type(tree) not in SCALARS and type(tree) is not frozenset:
+        if isinstance(tree, Fields) and tree.tag is not Tag.TENSOR_SUBCLASS:
+            return frozen_fields(tree, map(self._frozen, tree.items))
+        if type(tree) not in SCALARS | NODES | {frozenset}:
             self._cursor.fail(f"a {type(tree).__name__} as a key or set element")
         return tree
 

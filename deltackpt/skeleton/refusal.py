@@ -51,7 +51,8 @@ def _is_array_subclass(value: object) -> bool:
     return any(base.__module__ == "numpy" and base.__name__ == "ndarray" for base in type(value).__mro__)
 
 
-def _is_registrable(value: object) -> bool:
+def is_registrable(value: object) -> bool:
+    """Whether ``value`` could be stored if its class were registered."""
     if isinstance(value, type):
         return False
     return dataclasses.is_dataclass(value) or isinstance(value, enum.Enum) or hasattr(value, "_fields")
@@ -111,7 +112,7 @@ _REASONS: tuple[tuple[Callable[[object], bool], Callable[[object], str]], ...] =
         lambda v: f"objects of class {_name(v)} cannot be stored; pass its state_dict()",
     ),
     (
-        _is_registrable,
+        is_registrable,
         lambda v: f"class {_name(v)} is not registered; call deltackpt.register({type(v).__name__}) first",
     ),
     (

@@ -12,6 +12,7 @@ import torch
 
 from deltackpt.skeleton.boxes import Box
 from deltackpt.skeleton.holes import Hole
+from deltackpt.skeleton.nodes import TorchDevice, TorchDtype, TorchSize
 from deltackpt.skeleton.refusal import FREED, UnstorableError
 from deltackpt.skeleton.strided_source import StridedSource
 from deltackpt.skeleton.tags import Flag, Tag
@@ -134,24 +135,27 @@ def _parameter(walk: Walk, tensor: torch.Tensor, path: str) -> None:
         _hole(walk, tensor, path, int(Flag.PARAMETER) | (int(Flag.REQUIRES_GRAD) if tensor.requires_grad else 0))
 
 
-def _size(walk: Walk, value: torch.Size, path: str) -> None:
-    walk.atoms += (int(Tag.TORCH_SIZE), len(value), *value)
+def constant_node(value: torch.Size | torch.dtype | torch.device) -> TorchSize | TorchDtype | TorchDevice:
+    """The node of what PyTorch has beside tensors."""
+    if isinstance(value, torch.Size):
+        return TorchSize(tuple(value))
+    return TorchDevice(str(value)) if isinstance(value, torch.device) else TorchDtype(str(value).removeprefix("torch."))
 
 
-def _dtype(walk: Walk, value: torch.dtype, path: str) -> None:
-    walk.atoms += (int(Tag.TORCH_DTYPE), str(value).removeprefix("torch."))
-
-
-def _device(walk: Walk, value: torch.device, path: str) -> None:
-    walk.atoms += (int(Tag.TORCH_DEVICE), str(value))
+def _constant(walk: Walk, value: torch.Size | torch.dtype | torch.device, path: str) -> None:
+    match constant_node(value):
+        case TorchSize(extents):
+            walk.atoms += (int(Tag.TORCH_SIZE), len(extents), *extents)
+        case TorchDtype(name):
+            walk.atoms += (int(Tag.TORCH_DTYPE), name)
+        case TorchDevice(name):
+            walk.atoms += (int(Tag.TORCH_DEVICE), name)
 
 
 TORCH_WRITERS: dict[type, Writer] = {
     torch.Tensor: _tensor,
     torch.nn.Parameter: _parameter,
-    torch.Size: _size,
-    torch.dtype: _dtype,
-    torch.device: _device,
+    **dict.fromkeys((torch.Size, torch.dtype, torch.device), _constant),
 }
 
 

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from deltackpt.skeleton.holes import Hole
+from deltackpt.skeleton.keys import key_node
 from deltackpt.skeleton.large_values import KINDS, large_hole
 from deltackpt.skeleton.names import joined, segment, shown, trail
-from deltackpt.skeleton.plain import unhashable_part
+from deltackpt.skeleton.nodes import Tree
 from deltackpt.skeleton.refusal import DuplicateNameError, StateLimitError, UnstorableError, refuse
 from deltackpt.skeleton.tags import LARGE_VALUE, MAX_DEPTH, Tag
 
@@ -102,17 +103,16 @@ class Walk:
         self._open.discard(id(container))
         self._keys.pop()
 
-    def key(self, value: object, path: str) -> None:
-        """Append a dictionary key or set element; only plain hashable values are."""
-        bad = unhashable_part(value)
-        if bad is not None:
-            kind = type(bad[0]).__name__  # type: ignore[index]
-            raise UnstorableError(
-                path, f"{kind} cannot be stored as a key or a set element; use str, int, bytes or tuples of them"
-            )
+    def key(self, value: object, path: str, others: set[Tree]) -> Tree:
+        """Append a dictionary key or set element, and add it to ``others``; returns it as it stands in a tree."""
+        node = key_node(value, path)
+        if node in others:
+            raise UnstorableError(path, f"two keys or elements that are stored alike, {node!r:.40}; keep one of them")
+        others.add(node)
         self._within_key += 1
         self.write(value, path)
         self._within_key -= 1
+        return node
 
     def blob(self, tag: Tag, raw: bytes | bytearray, path: str) -> None:
         """Append a node whose value is a byte string. A large one, unless it is a key, goes to the tensor table."""
@@ -122,11 +122,11 @@ class Walk:
         self.atoms.append(int(tag))
         self.blobs.append(bytes(raw))
 
-    def encoded_alone(self, value: object, path: str) -> tuple[bytes, list[object], list[bytes]]:
+    def encoded_alone(self, value: object, path: str, others: set[Tree]) -> tuple[bytes, list[object], list[bytes]]:
         """The node of a set element by itself: its bytes (by which a set is ordered), atoms and byte strings."""
         atoms, blobs = self.atoms, self.blobs
         self.atoms, self.blobs = [], []
-        self.key(value, path)
+        self.key(value, path, others)
         alone = (_encode((self.atoms, self.blobs)), self.atoms, self.blobs)
         self.atoms, self.blobs = atoms, blobs
         return alone

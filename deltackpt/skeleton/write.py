@@ -26,6 +26,7 @@ from deltackpt.skeleton.nodes import (
     TorchDtype,
     TorchSize,
     TorchTensor,
+    Tree,
 )
 from deltackpt.skeleton.plain_writers import INT64, PLAIN_WRITERS
 from deltackpt.skeleton.tags import VERSION, Tag
@@ -90,9 +91,9 @@ def _mapping(walk: Walk, node: Mapping, path: str) -> None:
     if node.tag is Tag.STATE_DICT:
         walk.write(node.metadata, f"{path}._metadata")
     walk.atoms.append(len(node.keys))
+    met: set[Tree] = set()
     for key, item in zip(node.keys, node.items, strict=True):
-        walk.key(key, path)
-        walk.child(item, path, key)
+        walk.child(item, path, walk.key(key, path, met))
     walk.leave(node)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+import xxhash
 from disks import log_file, packs
 
 from deltackpt import Options, Store
@@ -157,6 +160,30 @@ def test_log_records(small: Store) -> None:
     assert log_record.decode(data, 2, epoch, str(path)) == sound
     with pytest.raises(log_record.LogCorruptError, match="envelope is wrong"):
         log_record.decode(data, 3, epoch, str(path))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"gone": [bytes(15)]},
+        {"packs": [[bytes(17), 100, 1]]},
+        {"refs": [["heads/main", None, bytes(31)]]},
+        {"lost": [b""]},
+        {"deleted": [[bytes(33), None]]},
+        {"sealed": bytes(6)},
+        {"operation": 7},
+    ],
+)
+def test_a_log_record_that_cannot_be(small: Store, told: dict[str, object]) -> None:
+    """Its checksum is right, and yet its ids have other lengths than ids have."""
+    epoch = small._repository.chunks.facts.first_epoch
+    body = msgspec.msgpack.encode({"write_id": bytes(16), "time_ns": 7, "operation": "commit", **told})
+    for bad in (body, body[:-1], b"\xc1" + body):
+        counts = struct.pack("<QQQ", 3, len(bad), 0)
+        checksum = xxhash.xxh3_64_intdigest(counts + bad, seed=log_record.VERSION)
+        data = log_record.MAGIC + counts + checksum.to_bytes(8, "little") + bad
+        with pytest.raises(UnsupportedError, match="holds what this release does not know"):
+            log_record.decode(data, 3, epoch, "here")
 
 
 def test_a_store_whose_record_is_damaged_says_so_and_keeps_the_rest(small: Store) -> None:

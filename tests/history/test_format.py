@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from documents import ROOT, blocks
 
@@ -79,3 +80,29 @@ def test_every_truncation_and_every_bit(name: str) -> None:
             assert isinstance(decode(bad, kind), kind)
         except ObjectCorruptError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("group", "layout"),
+        ("group", "chunks"),
+        ("part", "skeleton"),
+        ("part", "files"),
+        ("part", "groups"),
+        ("commit", "parents"),
+        ("commit", "parts"),
+        ("commit", "environment"),
+        ("commit", "config"),
+        ("commit", "meta"),
+    ],
+)
+def test_an_id_of_another_length(name: str, field: str) -> None:
+    """It is refused with the object, so that whoever walks a manifest, gc and verify too, meets whole ids alone."""
+    told = list(msgspec.msgpack.decode(golden(name)))
+    kind = type(OBJECTS[name])
+    at = 1 + kind.__struct_fields__.index(field)
+    for bad in (A[:-1], A + b"\0"):
+        told[at] = [["model", bad, 2, 3, 4]] if field == "parts" else [bad] if isinstance(told[at], list) else bad
+        with pytest.raises(ObjectCorruptError, match=f"no {kind.__name__}"):
+            decode(msgspec.msgpack.encode(told), kind)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import tracemalloc
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from skeleton_round_trip import Shelf, shelved
 from deltackpt.errors import DeltackptError, FormatError, UnsupportedError
 from deltackpt.skeleton.leaves import leaves
 from deltackpt.skeleton.read import read_skeleton
+from deltackpt.skeleton.registry import register
 from deltackpt.skeleton.restore import Restoration
 from deltackpt.skeleton.table import TensorInfo
 from deltackpt.skeleton.tags import Tag
@@ -232,12 +234,25 @@ def test_claims_cost_no_memory() -> None:
     assert peak < 1 << 20
 
 
+@register
+class Phase(enum.Enum):
+    WARMUP = 1
+    MAIN = 2
+
+
+@register
+class Place(NamedTuple):
+    name: str
+    phase: Phase
+
+
 def sample() -> Shelf:
     base = torch.arange(12.0).view(3, 4)
     return shelved(
         {
             "m": {"w": base, "r": base[1], "t": torch.ones(2, 3).t(), "s": torch.eye(2).to_sparse(), "a": np.arange(3)},
             "x": [1, 2.5, "text", b"bytes", {1, 2}, (None, True), {"k": 2**70}],
+            "k": {(torch.float32, np.int8(1)): {Phase.MAIN, Place("a", Phase.WARMUP)}, torch.Size([2]): torch.ones(1)},
         }
     )
 
@@ -254,7 +269,7 @@ def outcome(shelf: Shelf, part: str, raw: bytes) -> None:
         assert "\n" not in str(error)  # noqa: PT017 - either outcome is right; this one has a form
 
 
-@pytest.mark.parametrize("part", ["", "m", "x"])
+@pytest.mark.parametrize("part", ["", "m", "x", "k"])
 def test_every_flipped_bit_gives_a_state_or_a_typed_error(part: str) -> None:
     shelf = sample()
     raw = shelf.skeletons[part]
@@ -264,7 +279,7 @@ def test_every_flipped_bit_gives_a_state_or_a_typed_error(part: str) -> None:
         outcome(shelf, part, bytes(damaged))
 
 
-@pytest.mark.parametrize("part", ["", "m", "x"])
+@pytest.mark.parametrize("part", ["", "m", "x", "k"])
 def test_every_truncation_is_refused(part: str) -> None:
     raw = sample().skeletons[part]
     for length in range(len(raw)):

@@ -69,6 +69,15 @@ def parity_files(disk: Disk, layout: Layout) -> Iterator[tuple[PackId, str]]:
                     yield PackId.from_hex(name.removesuffix(_SUFFIX)), os.path.join(folder, name)
 
 
+def parity_bytes(disk: Disk, layout: Layout) -> int:
+    """Bytes of all parity files; one that a gc takes meanwhile is none."""
+    total = 0
+    for _, path in parity_files(disk, layout):
+        with suppress(FileNotFoundError):
+            total += disk.size(path)
+    return total
+
+
 def unfinished(disk: Disk, layout: Layout) -> Iterator[str]:
     """Files that :func:`replace` left behind when it was interrupted."""
     shelves = (os.path.join(folder, name) for folder in (layout.packs, layout.parities) for name in disk.names(folder))

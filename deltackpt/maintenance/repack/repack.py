@@ -40,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class RepackReport:
-    """What repacking did, or would do. Sizes are of packs and log; of a dry run ``after_bytes`` is an estimate.
+    """What repacking did, or would do. Sizes are of packs, parity and log; of a dry run ``after_bytes`` is an estimate.
 
     ``seconds`` are estimates of checking out the newest commit with all threads, its files in memory.
     """

@@ -71,7 +71,7 @@ def _first_epoch(disk: Disk, layout: Layout) -> EpochId | None:
 
 def _legible(disk: Disk, layout: Layout) -> dict[str, Any]:
     """What the damaged file seems to say."""
-    with suppress(FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+    with suppress(FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return msgspec.json.decode(disk.read(layout.facts, MAX_FACTS_BYTES), type=dict[str, Any])
     return {}
 

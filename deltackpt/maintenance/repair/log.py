@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from deltackpt.chunkstore.log_record import Published, encode
-from deltackpt.errors import ConflictError, StorageError
+from deltackpt.errors import ConflictError, CorruptError, StorageError
 from deltackpt.history.objects import CommitObject, decode
 from deltackpt.ids import ChunkId, CommitId, EpochId
 from deltackpt.maintenance.repair.evidence import Evidence
@@ -34,7 +34,7 @@ class LogRepair:
 
     @property
     def needed(self) -> bool:
-        return bool(self.evidence.missing or self.evidence.bad_segments)
+        return bool(self.evidence.missing or self.evidence.mislabelled or self.evidence.bad_segments)
 
     def mends(self) -> Iterator[Mend]:
         """What is to be done, in its order."""
@@ -45,6 +45,9 @@ class LogRepair:
             path = self._path(published)
             there = os.path.exists(path) and not path.endswith(".seg")
             what = f"log record {number} ({path}) is {'damaged' if there else 'missing'}"
+            if number in self.evidence.mislabelled:
+                yield Mend(what, "written anew: nothing but its first bytes is damaged", path)
+                continue
             yield Mend(what, f"replaced by a substitute: {_told(published)}", path if there else "")
 
     def losses(self) -> tuple[Problem, ...]:
@@ -92,6 +95,8 @@ class LogRepair:
     def _replace(self, published: Published) -> None:
         disk, layout = self.evidence.disk, self.evidence.layout
         folder, path = layout.epoch(published.epoch), layout.record(published.epoch, published.number)
+        if self._is_sound(published):
+            return
         disk.make_directory(folder)
         disk.sync_directory(layout.log)
         data = encode(published.number, published.record, published.inline)
@@ -110,6 +115,12 @@ class LogRepair:
                 with suppress(StorageError):
                     disk.unlink(staged)
         disk.sync_directory(folder)
+
+    def _is_sound(self, published: Published) -> bool:
+        """Whether the record is there by now: another repair was faster, or a disk has come to its senses."""
+        with suppress(CorruptError):
+            return self.evidence.log.read(published.epoch, published.number) is not None
+        return False
 
     def _stage(self, folder: str, name: str, data: bytes) -> str:
         disk, path = self.evidence.disk, os.path.join(folder, name)

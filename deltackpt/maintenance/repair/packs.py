@@ -161,6 +161,8 @@ def plan_packs(repository: Repository, sources: Sequence[Source], progress: Prog
         search = _Search(repository, inspection, sources, _unsalvaged(repository, inspection.contents, causes))
         losses = search.run()
         different = next(compare_index(repository.chunks, replay), None)
+        # A gc may have taken some of them meanwhile.
+        causes = {pack: findings for pack, findings in causes.items() if pack in replay.packs}
         return PackRepair(
             repository,
             replay,

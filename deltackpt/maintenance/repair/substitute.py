@@ -82,7 +82,10 @@ class _State:
 
 @dataclass(slots=True)
 class Substitutes:
-    """A record for every number that has none. ``unknown`` are commits that other records name and nobody has."""
+    """A record for every number that has none or has to be written anew.
+
+    ``unknown`` are commits that other records name and nobody has.
+    """
 
     evidence: Evidence
     records: dict[int, Published] = field(default_factory=dict)
@@ -96,6 +99,7 @@ class Substitutes:
         for published in evidence.sound.values():
             self._named |= set(_named(published.record))
             self._dropped |= set(map(CommitId, published.record.dropped))
+        self.records |= {number: evidence.sound[number] for number in evidence.mislabelled}
         position = evidence.log.start
         for number in range(1, evidence.last + 1):
             published = evidence.sound.get(number) or self._substitute(number, position)

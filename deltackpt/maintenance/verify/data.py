@@ -128,18 +128,27 @@ class _Checker:
                     self._leave(place, f"{self._where(place)}: its base {base.short} is in no pack")
         if self._moved:
             self._follow_moved()
+        if self.unread:
+            self.repository.chunks.catch_up()
+            self.unread = {chunk: reason for chunk, reason in self.unread.items() if self._is_there(chunk)}
 
     def _follow_moved(self) -> None:
         """A gc has put chunks elsewhere, and what is a delta on them could not be decoded; or it has taken them."""
         self.repository.chunks.catch_up()
         moved = [chunk for place in self._moved for chunk in self._in_use(place)]
         for chunk in (*moved, *self.unread):
-            if self.repository.chunks.look(lambda view, chunk=chunk: view.chunk(chunk)) is not None:  # type: ignore[misc]
+            if self._is_there(chunk):
                 try:
                     self.tally.has_checked(len(self.reader.read(chunk)))
                 except DeltackptError as error:
-                    self.findings.append(Finding.of(error, [chunk]))
+                    self.repository.chunks.catch_up()
+                    if self._is_there(chunk):
+                        self.findings.append(Finding.of(error, [chunk]))
         self.unread.clear()
+
+    def _is_there(self, chunk: ChunkId) -> bool:
+        """Whether the store has the chunk still: what a gc has taken is nobody's concern."""
+        return self.repository.chunks.look(lambda view: view.chunk(chunk)) is not None
 
     def _tree(self, root: Place) -> None:
         self._descend(root, self._decoded(root, None, 0))

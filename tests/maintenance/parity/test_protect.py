@@ -18,6 +18,7 @@ from deltackpt.fs.disk import Disk
 from deltackpt.fs.lock import hold
 from deltackpt.history.deletion import delete
 from deltackpt.ids import PackId
+from deltackpt.maintenance.budget import occupied_bytes
 from deltackpt.maintenance.parity.code import Code
 from deltackpt.maintenance.parity.file import ParityFile, Stripes
 from deltackpt.maintenance.parity.restore import plan_restorations
@@ -92,6 +93,9 @@ def test_more_damage_than_parity(path: Path) -> None:
     plan = Store.repair(path, execute=True)
     assert {name for loss in plan.losses for one in loss.affects for name in one.tensors} == {"w"}
     assert Store.repair(path).empty
+    with Store(path) as store:
+        store.gc()
+    assert len(parity_files_of(path)) == 1, "that of the pack in quarantine is of no use"
 
 
 def test_blocks_that_cannot_be_read(path: Path) -> None:
@@ -215,6 +219,14 @@ def test_what_a_gc_frees_counts_parity(path: Path) -> None:
         assert store.gc().freed_bytes == told
         after = sum(map(len, files(path / "packs").values())) + sum(map(len, files(path / "parity").values()))
     assert before - after == told
+
+
+def test_the_size_of_a_store_counts_parity(path: Path) -> None:
+    """So what a budget says is left, less what a gc frees of it, is never too little."""
+    size = sum(len(data) for folder in ("packs", "parity", "log") for data in files(path / folder).values())
+    with Store(path) as store:
+        assert occupied_bytes(store._repository.chunks) == size
+        assert store.stats().disk_bytes == size
 
 
 def test_damaged_parity_is_written_again(path: Path) -> None:

@@ -13,7 +13,7 @@ from deltackpt import InvalidInputError, NotFoundError, Store
 from deltackpt.errors import UnsupportedError
 
 
-@pytest.mark.parametrize("how", ["a digit", "the version", "nonsense", "missing"])
+@pytest.mark.parametrize("how", ["a digit", "the version", "nonsense", "nested too deep", "missing"])
 def test_store_json(tmp_path: Path, how: str) -> None:
     build(tmp_path / "store").close()
     path = tmp_path / "store" / "store.json"
@@ -24,6 +24,8 @@ def test_store_json(tmp_path: Path, how: str) -> None:
         path.write_text(path.read_text().replace('"format": 1', '"format": 3'))
     elif how == "nonsense":
         path.write_bytes(b"\xff" * 90)
+    elif how == "nested too deep":
+        path.write_bytes(b'{"format": ' + b"[" * 60_000)
     else:
         path.unlink()
     plan = Store.repair(tmp_path / "store")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,12 @@ from damaged import STEPS, again, build, check_mended, loads, lost, rows, state
 from disks import damage, log_file
 
 from deltackpt import NotFoundError, Store
-from deltackpt.chunkstore.log_record import ENVELOPE_SIZE
+from deltackpt.chunkstore.log_record import ENVELOPE_SIZE, MAGIC
 from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.fs.disk import Disk
+from deltackpt.history.deletion import delete
 from deltackpt.maintenance import gc
+from deltackpt.maintenance.repair.repair import repair
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +98,24 @@ def test_a_record_whose_body_is_legible_needs_no_index(inline: Store) -> None:
         assert [commit.step for commit in store.log()] == [3, 2, 1]
         assert store.load("main")["n"] == 3
         assert store.verify(data=True).ok
+
+
+@pytest.mark.parametrize("at", range(len(MAGIC)))
+def test_a_record_whose_magic_is_damaged_says_what_it_said(run: Store, at: int) -> None:
+    """Its checksum proves the rest, so nothing has to be guessed: tags and deletions, too, that nothing else knows."""
+    run.tag("second", "step:2")
+    delete(run._repository, [run.resolve("step:1")])
+    before, records = rows(run), sorted(Path(run.path, "log").glob("*/*.rec"))
+    sound = [path.read_bytes() for path in records]
+    for path in records:
+        damage(path, at)
+    without_index(run)
+    assert "nothing but its first bytes" in Store.repair(run.path).mends[0].remedy
+    assert Store.repair(run.path, execute=True).ok
+    assert [path.read_bytes() for path in records] == sound
+    with again(run.path) as store:
+        assert rows(store) == before
+    assert Store.repair(run.path).empty
 
 
 @pytest.mark.parametrize("other", [1, 3])
@@ -195,6 +216,57 @@ def test_a_damaged_segment(archived: Store, share: float) -> None:
     with Store(archived.path) as store:
         assert rows(store) == before
     assert [kept.name for kept in Path(archived.path, "quarantine").iterdir()] == [path.name]
+    check_mended(archived.path, {})
+
+
+class Busy(Disk):
+    """Does something at each of the first reads of a log record."""
+
+    def __init__(self, action: Callable[[], object], times: int) -> None:
+        self._action, self._left = action, times
+
+    def read(self, path: str, limit: int) -> bytes:
+        if path.endswith(".rec") and self._left:
+            self._left -= 1
+            self._action()
+        return super().read(path, limit)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("archives", [False, True])
+def test_others_publish_and_archive_meanwhile(
+    run: Store, monkeypatch: pytest.MonkeyPatch, damaged: bool, archives: bool
+) -> None:
+    """What was published since the repair began to look is not missing, nor is what moved to a segment."""
+    monkeypatch.setattr(gc, "EPOCH_RECORDS", 4 if archives else 1000)
+    if damaged:
+        damage(log_file(run, 2), in_body(log_file(run, 2)))
+    steps = iter(range(100, 200))
+
+    def meanwhile() -> None:
+        run.commit(small(next(steps)), branch="busy")
+        if archives and not damaged:
+            run.gc()
+
+    plan = repair(run.path, execute=True, disk=Busy(meanwhile, 12))
+    assert [mend.what for mend in plan.mends if "log record 2 " not in mend.what] == []
+    assert len(plan.mends) == damaged
+    with again(run.path) as store:
+        assert len(list(store.log("busy"))) == 12
+        assert store.load("busy")["n"] == 111
+        assert store.verify(data=True).ok
+    assert Store.repair(run.path).empty
+
+
+@pytest.mark.parametrize("at", [0, len(MAGIC) - 1])
+def test_a_segment_in_which_a_magic_is_damaged(archived: Store, at: int) -> None:
+    [path] = Path(archived.path, "segments").glob("*.seg")
+    sound = path.read_bytes()
+    second = sound.index(MAGIC, 1)
+    damage(path, second + at)
+    without_index(archived)
+    assert Store.repair(archived.path, execute=True).ok
+    assert path.read_bytes() == sound
     check_mended(archived.path, {})
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from damaged import STEPS, build, check_mended, loads, lost, noise, pack_of, place_of, state, w_at
-from disks import damage, files
+from disks import Overtaken, damage, files
 
 from deltackpt import CorruptError, InvalidInputError, Store
 from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.maintenance.repair.repair import repair
 
 
 @pytest.fixture(autouse=True)
@@ -201,3 +202,15 @@ def test_a_mended_store_is_repacked_around_what_it_lost(run: Store) -> None:
     loads(run, 2)
     assert run.load("step:3", select="model/w")["model"]["w"].tobytes() == w_at(3).tobytes(), "healed with its base"
     assert run.verify(data=True).ok
+
+
+def test_a_gc_takes_the_damaged_pack_meanwhile(run: Store) -> None:
+    """It is nobody's concern any more, whatever is wrong with it."""
+    plain = noise(77, 50_000)
+    run.commit({"only": plain}, branch="short")
+    place, path = place_of(run, plain), flip(run, plain)
+    run.delete_branch("short")
+    disk = Overtaken(path, place.offset + place.stored_length - 5, run.gc)
+    assert repair(run.path, execute=True, disk=disk).ok
+    assert not path.exists()
+    check_mended(run.path, {})

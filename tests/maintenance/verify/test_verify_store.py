@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from disks import damage, log_file, packs, tables_of, truth
+from disks import Overtaken, damage, log_file, opened, packs, tables_of, truth
 
 from deltackpt import InvalidInputError, Keep, Options, Store
 from deltackpt.chunkstore.pack import read_entries
@@ -301,6 +301,20 @@ def test_a_gc_beside_it_is_no_problem(run: Store, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(checking, "plan_work", meanwhile)
     assert fresh(run, data=True).problems == []
+
+
+def test_a_gc_takes_a_bundle_that_is_being_decoded(run: Store) -> None:
+    """Its bytes were there, and its chunks are in no pack any more: they are nobody's concern."""
+    bundle = {f"x{number}": noise(200 + number, 400) for number in range(8)}
+    run.commit(bundle, branch="dev")
+    place = run._repository.chunks.look(lambda view: view.chunk(ChunkId.of(bundle["x0"].tobytes())))
+    assert place is not None
+    assert place.members > 1
+    run.delete_branch("dev")
+    path = Path(run._repository.chunks.layout.pack(place.pack))
+    with opened(run.path, Overtaken(path, place.offset + place.stored_length - 1, run.gc), threads=1) as store:
+        assert store.verify(data=True).problems == []
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.1])
