@@ -25,7 +25,7 @@ from functools import partial
 from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.layout import is_retired, pack_named
 from deltackpt.chunkstore.location import inline_record
-from deltackpt.chunkstore.log_record import Piece, Position
+from deltackpt.chunkstore.log_record import Position
 from deltackpt.chunkstore.pack_files import pack_path
 from deltackpt.chunkstore.pack_writer import Payload
 from deltackpt.chunkstore.record import RecordHead, check
@@ -38,8 +38,8 @@ from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 from deltackpt.maintenance.abreast import publish_abreast
 from deltackpt.maintenance.archive import EPOCH_RECORDS, archive_sealed, seal
-from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.holdings import Place
+from deltackpt.maintenance.leaving import Leaving
 from deltackpt.maintenance.live import Live, live_records, packed_size
 from deltackpt.maintenance.mark import Deleted, Marks
 from deltackpt.maintenance.parity.shelf import parity_files, unfinished
@@ -148,7 +148,7 @@ class Collector:
         removed += sum(self.survey.inline_bytes[epoch] for epoch in ended)
         removed += sum(self._file_size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
         removed += sum(self._file_size(path) for path in leftovers)
-        dropped = tuple(sorted(set(self.survey.commits) - self.marks.commits))
+        leaving = Leaving.now(self.survey, self.marks, live)
         written = [place.entry.head for place in _lowest_last(copied)] + [new.head for new in rebased]
         return GcPlan(
             seals,
@@ -158,8 +158,8 @@ class Collector:
             tuple(rebased),
             tuple(orphans),
             tuple(leftovers),
-            dropped,
-            self._purged(),
+            tuple(sorted(leaving.commits)),
+            leaving.pieces,
             removed,
             packed_size(written),
         )
@@ -204,10 +204,6 @@ class Collector:
                 # Nor may the index be ahead: another gc may have taken a manifest that the survey still counts on.
                 if self.survey.is_current:
                     raise
-
-    def _purged(self) -> tuple[Deleted, ...]:
-        """Deleted commits and parts whose contents this gc passes over, for the first time."""
-        return tuple(sorted(self.marks.passed_over - self.survey.purged, key=lambda piece: (piece[0], piece[1] or "")))
 
     def _live(self, instead: Mapping[ChunkId, RecordHead] = _NOTHING) -> Live:
         """Records to be kept where they are or copied, when those of ``instead`` have taken over."""
@@ -293,20 +289,15 @@ class Collector:
                 transaction.supersede(member.id)
 
     def _declare_gone(self) -> None:
-        with self._transaction() as transaction:
-            self._publish(transaction, self._gone)
+        while True:
+            with self._transaction() as transaction:
+                self._publish(transaction, lambda: self._leaving().decision(self.survey))
+            self.look()
+            if self._leaving().empty:
+                return
 
-    def _gone(self) -> Decision:
-        live = self._live()
-        gone = {pack for pack in self.survey.condemned if not live.count(pack)}
-        dropped = set(self.survey.commits) - self.marks.commits
-        return Decision(
-            "gc",
-            gone=tuple(sorted(gone)),
-            forgotten=forgotten(self.survey, gone),
-            dropped=tuple(sorted(dropped)),
-            purged=tuple(Piece(commit, part) for commit, part in self._purged()),
-        )
+    def _leaving(self) -> Leaving:
+        return Leaving.now(self.survey, self.marks, self._live())
 
     def _transaction(self) -> Transaction:
         # An inline copy would go to the log, which gives nothing back: copies go to packs, however small.
