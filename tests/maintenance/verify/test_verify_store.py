@@ -305,13 +305,16 @@ def test_a_gc_beside_it_is_no_problem(run: Store, monkeypatch: pytest.MonkeyPatc
 
 def test_a_gc_takes_a_bundle_that_is_being_decoded(run: Store) -> None:
     """Its bytes were there, and its chunks are in no pack any more: they are nobody's concern."""
-    bundle = {f"x{number}": noise(200 + number, 400) for number in range(8)}
+    bundle = {f"x{number}": noise(200 + number, 1_500) for number in range(8)}
+    run.commit(bundle, branch="dev")
+    bundle = {f"x{number}": bundle[f"x{number}"] + noise(300 + number, 1_500) % 8 for number in range(8)}
     run.commit(bundle, branch="dev")
     place = run._repository.chunks.look(lambda view: view.chunk(ChunkId.of(bundle["x0"].tobytes())))
     assert place is not None
-    assert place.members > 1
+    assert (place.members > 1, place.rank) == (True, 1)
     run.delete_branch("dev")
     path = Path(run._repository.chunks.layout.pack(place.pack))
+    assert path.exists()
     with opened(run.path, Overtaken(path, place.offset + place.stored_length - 1, run.gc), threads=1) as store:
         assert store.verify(data=True).problems == []
     assert not path.exists()
