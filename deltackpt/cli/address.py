@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from deltackpt.store import Store
 
 DEFAULT_REF = "latest"
+_RANGE_IN_ONE_STORE = re.compile(r"(.+)#([^#]*\.\.)\1#([^#]*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,9 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """A ref holds no ``#``, a path may: the last one separates them."""
+        """A ref holds no ``#``, a path may: the last one separates them. Both ends of a range may name the store."""
+        if within := _RANGE_IN_ONE_STORE.fullmatch(text):
+            return cls(within[2] + within[3], within[1])
         store, mark, ref = text.rpartition("#")
         if mark and not store:
             raise InvalidInputError(f"{text!r} names no store before '#'; write STORE#REF, or the ref alone")

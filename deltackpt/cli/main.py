@@ -81,6 +81,8 @@ def _explained(error: Exception) -> tuple[str, int]:
             return f"{error.format_message().rstrip('.')}; see `{command} --help`", InvalidInputError.exit_code
         case click.ClickException():
             return error.format_message(), InvalidInputError.exit_code
+        case OSError(filename=None, strerror=str() as reason):
+            return f"writing what was asked for failed: {reason}; --debug shows where", StorageError.exit_code
         case OSError():
             return str(error), StorageError.exit_code
         case MemoryError():

@@ -72,6 +72,8 @@ def test_addresses_split_at_the_last_mark() -> None:
     assert Address.parse("runs/a#main") == Address("main", "runs/a")
     assert Address.parse("odd#name#min:loss") == Address("min:loss", "odd#name")
     assert Address.parse("runs/a#") == Address("latest", "runs/a")
+    assert Address.parse("../a#main~2..main") == Address("main~2..main", "../a")
+    assert Address.parse("../a#main~2..../a#main") == Address("main~2..main", "../a")
     with pytest.raises(InvalidInputError):
         Address.parse("#main")
 

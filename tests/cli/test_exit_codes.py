@@ -125,6 +125,17 @@ def test_a_closed_standard_output_is_said_in_one_line(history: Store, tmp_path: 
         )
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
+def test_an_output_that_is_full_is_said_in_one_line(history: Store) -> None:
+    with open("/dev/full", "w") as full:
+        program = command_line("--store", history.path, "log", "--json")
+        done = subprocess.run(program, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 8
+    assert done.stderr == (
+        "deltackpt: writing what was asked for failed: No space left on device; --debug shows where\n"
+    )
+
+
 def test_gc_of_a_store_that_cannot_be_written_says_so(history: Store) -> None:
     history.close()
     powerless = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []

@@ -126,6 +126,21 @@ def test_a_file_of_no_known_kind_is_bytes(store: Store, tmp_path: Path) -> None:
     ]
 
 
+def test_a_checked_out_state_is_itself_again_unless_a_window_shows_memory_of_no_name(
+    store: Store, tmp_path: Path
+) -> None:
+    whole = torch.arange(6.0)
+    states: list[Any] = [[whole, {"row": whole[2:4]}], [torch.arange(3.0).expand(2, 3)]]
+    kinds = []
+    for number, state in enumerate(states):
+        store.commit(state, branch=f"state-{number}")
+        store.checkout(f"state-{number}", path := tmp_path / f"{number}.safetensors")
+        store.commit_path(path, branch=f"file-{number}")
+        kinds.append(type(again := store.load(f"file-{number}")))
+        assert torch.equal(again[0] if kinds[-1] is list else again["0"], state[0])
+    assert kinds == [list, dict]
+
+
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 548105171\n"
 
 
