@@ -21,7 +21,7 @@ from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.commit.start import BranchMovedError
 from deltackpt.errors import InvalidInputError, NotFoundError
-from deltackpt.maintenance import archive, gc
+from deltackpt.maintenance import archive, gc, leaving
 from deltackpt.maintenance.repack import reversal
 
 ONE_THREAD = Options(threads=1, cache_bytes=1 << 20)
@@ -301,9 +301,11 @@ class StoreMachine(RuleBasedStateMachine):
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packs begin at 8 KB and close at 100 KB, so that small states take the way of large ones.
 
-    Epochs are short, and every chain is dear enough to be repacked.
+    Epochs are short, a gc tells what is gone in several records, and every chain is dear enough to be repacked.
     """
     monkeypatch.setattr(gc, "EPOCH_RECORDS", 6)
+    monkeypatch.setattr(leaving, "MOST_COMMITS", 3)
+    monkeypatch.setattr(leaving, "MOST_CHUNKS", 5)
     monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 9)
     monkeypatch.setattr(Transaction.__init__, "__defaults__", (8_000,))
     monkeypatch.setattr(PackWriter.__init__, "__defaults__", (100_000,))
