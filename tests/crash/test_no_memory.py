@@ -57,6 +57,9 @@ def outcome(path: str, refuse: Callable[[], None], work: Callable[[Store], objec
             code = Outcome.DONE
         except MemoryError:
             code = Outcome.NO_MEMORY
+        except RuntimeError as error:
+            # What Python says where it has no memory for a lock or a thread.
+            code = Outcome.NO_MEMORY if str(error).startswith("can't ") else Outcome.OTHER
         except DeltackptError:
             code = Outcome.REFUSED
         finally:
