@@ -88,6 +88,12 @@ def _base(array: Array) -> Array:
     return array
 
 
+def _first_byte(array: Array) -> int:
+    """The lowest address of an element; steps backwards lie before the first one."""
+    back = sum((extent - 1) * step for extent, step in zip(array.shape, array.strides, strict=True) if step < 0)
+    return int(array.ctypes.data) + back
+
+
 def _describe(array: Array, form: PlainForm) -> tuple[View, Hashable]:
     """The array's window on its base, and what stands for that base."""
     unit = form.dtype.itemsize
@@ -101,7 +107,7 @@ def _describe(array: Array, form: PlainForm) -> tuple[View, Hashable]:
     if _is_swapped(array.dtype):
         view = View(form.dtype, shape, strides)
         return view if view.is_one_to_one() else View(form.dtype, shape), ("swapped", id(array))
-    start = np.lib.array_utils.byte_bounds(_base(array))[0]
+    start = _first_byte(_base(array))
     return View(form.dtype, shape, strides, array.ctypes.data - start), ("numpy", start)
 
 
