@@ -90,8 +90,8 @@ def _base(array: Array) -> Array:
 
 def _first_byte(array: Array) -> int:
     """The lowest address of an element; steps backwards lie before the first one."""
-    back = sum((extent - 1) * step for extent, step in zip(array.shape, array.strides, strict=True) if step < 0)
-    return int(array.ctypes.data) + back
+    back: int = sum((extent - 1) * step for extent, step in zip(array.shape, array.strides, strict=True) if step < 0)
+    return array.ctypes.data + back
 
 
 def _describe(array: Array, form: PlainForm) -> tuple[View, Hashable]:
