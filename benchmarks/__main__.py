@@ -10,7 +10,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import chain, folders, growth, history, large, machine, memory, training, unchanged, warmth, workspace
+from benchmarks import (
+    beside_gc,
+    chain,
+    folders,
+    growth,
+    history,
+    large,
+    machine,
+    memory,
+    training,
+    unchanged,
+    warmth,
+    workspace,
+)
 from benchmarks.contenders import DeltackptStore
 from benchmarks.figures import Figure, missing
 from benchmarks.options import Options
@@ -25,12 +38,13 @@ STORE_ONLY: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "unchanged": unchanged.figures,
     "history": history.figures,
     "growth": growth.figures,
+    "beside-gc": beside_gc.figures,
     "large": large.figures,
     **training.TABLES,
     **folders.TABLES,
 }
 # What these measure they make themselves.
-WITHOUT_RUNS = ("history", "growth", "large", *training.TABLES, *folders.TABLES)
+WITHOUT_RUNS = ("history", "growth", "beside-gc", "large", *training.TABLES, *folders.TABLES)
 FIGURES_HEADING = "## Figures\n"
 NAMES = (*TABLES, "memory", *STORE_ONLY)
 

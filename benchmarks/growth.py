@@ -45,7 +45,7 @@ def grown(sizes: Sequence[int]) -> Iterator[Figure]:
         made = 0
         for size in sizes:
             say(f"{TABLE}: {size:,} commits")
-            in_fresh_process(_sow, str(store), made, size)
+            in_fresh_process(sown, str(store), made, size)
             yield from measured(store, size)
             made = size + MEASURED
 
@@ -66,12 +66,13 @@ def measured(store: Path, size: int) -> Iterator[Figure]:
     yield Figure(TABLE, row, "log and packs", "MB", ((folder_bytes(store) - index) / 1e6,))
 
 
-def _sow(path: str, made: int, size: int) -> None:
+def sown(path: str, made: int, size: int) -> None:
+    """The store at ``path``, which has ``made`` commits, grown to ``size``; made anew when that is 0."""
     import deltackpt
 
     if not made:
         with deltackpt.Store.init(path, reserve=0) as store:
-            store.commit(_state(np.random.default_rng()), step=0)
+            store.commit(small_state(np.random.default_rng()), step=0)
         made = 1
     sow(path, size - made)
 
@@ -85,7 +86,7 @@ def _commit(path: str, made: int) -> tuple[list[float], float]:
     busy = 0.0
     with deltackpt.Store(path) as store:
         for step in range(made, made + MEASURED):
-            state = _state(rng)
+            state = small_state(rng)
             began, worked = time.perf_counter(), time.process_time()
             store.commit(state, step=step)
             costs.append(time.perf_counter() - began)
@@ -93,7 +94,8 @@ def _commit(path: str, made: int) -> tuple[list[float], float]:
     return costs, busy
 
 
-def _state(rng: np.random.Generator) -> dict[str, Any]:
+def small_state(rng: np.random.Generator) -> dict[str, Any]:
+    """A hundred tensors, new in every byte, each a chunk of its own."""
     return {f"layer.{i}": rng.random(ELEMENTS, np.float32) for i in range(TENSORS)}
 
 

@@ -29,9 +29,9 @@ class DeltackptStore:
     def commit(self, snapshot: Snapshot) -> None:
         self.commit_state(snapshot.state, snapshot.step)
 
-    def commit_state(self, state: Any, step: int) -> None:
+    def commit_state(self, state: Any, step: int, branch: str = "main") -> None:
         """The same without a snapshot: any state, durable when this returns."""
-        self.store.commit(state, step=step)
+        self.store.commit(state, step=step, branch=branch)
 
     def checkout(self, step: int, path: Path) -> None:
         self.store.checkout(f"step:{step}", str(path), force=True)
