@@ -91,6 +91,11 @@ class Transaction:
         self._superseded: set[ChunkId] = set()
         self._finished: list[FinishedPack] | None = None
         self._maybe_published = False
+        # What one attempt to publish has found and the next, made when another writer was first, may rely on: a gc with
+        # many copies would otherwise never be first.
+        self._found_at = -1
+        self._packs: dict[ChunkId, PackId] = {}
+        self._below: set[ChunkId] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -205,6 +210,10 @@ class Transaction:
     def _record(
         self, view: View, decision: Decision, packs: list[FinishedPack], inline: int
     ) -> tuple[Position, LogRecord]:
+        if view.deletions != self._found_at:
+            self._found_at = view.deletions
+            self._packs.clear()
+            self._below.clear()
         stored = sum(pack.size for pack in packs) + inline
         record = LogRecord(
             write_id=os.urandom(16),
@@ -239,9 +248,11 @@ class Transaction:
         """
         leaving = frozenset((*decision.condemned, *decision.gone))
         for chunk in self._new.keys() - self._superseded:
-            place = view.chunk(chunk)
-            if place is not None and place.pack not in leaving:
-                yield chunk
+            pack = self._packs.get(chunk) or view.pack_of(chunk)
+            if pack is not None:
+                self._packs[chunk] = pack
+                if pack not in leaving:
+                    yield chunk
 
     def _revived(self, view: View, packs: list[FinishedPack]) -> set[PackId]:
         """Condemned packs that hold chunks relied on here.
@@ -253,7 +264,7 @@ class Transaction:
         condemned = view.condemned()
         undisturbed = not condemned and view.deletions == self._deletions
         # Another writer may have been first with a base that this transaction brings, and kept it in another way.
-        doubtful = (base for base in self._bases if not undisturbed or base in self._new)
+        doubtful = (base for base in self._bases.keys() - self._below if not undisturbed or base in self._new)
         if not all(self._still_below(view, base, self._bases[base]) for base in doubtful):
             raise StaleTransactionError("a base of this transaction is gone, or was stored in another way")
         if undisturbed:
@@ -270,6 +281,8 @@ class Transaction:
     def _still_below(self, view: View, base: ChunkId, rank: int) -> bool:
         """Whether the copy of ``base`` that will be in use has a rank below that of the records that stand on it."""
         place = None if base in self._superseded else view.chunk(base)
+        if place is not None and place.rank < rank:
+            self._below.add(base)
         found = place if place is not None else self._new.get(base)
         return (self._copying and view.is_lost(base)) if found is None else found.rank < rank
 

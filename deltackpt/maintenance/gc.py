@@ -256,13 +256,13 @@ class Collector:
     def _condemn(self, plan: GcPlan) -> None:
         with self._transaction() as transaction:
             self._write(plan, transaction)
+            copied = _Copied(transaction)
 
             def decide() -> Decision:
                 if not all(new.is_current(self.survey) for new in plan.rebased):
                     raise StaleTransactionError("a delta that was to leave its base is kept in another way by now")
                 live = self._live(transaction.superseded)
-                present = (pack for pack in plan.condemned if pack in self.survey.packs)
-                still = [p for p in present if all(self._is_copied(place, transaction) for place in live.places(p))]
+                still = [pack for pack in plan.condemned if pack in self.survey.packs and copied.holds(live, pack)]
                 if not still:
                     raise StaleTransactionError("nothing of the plan is left to be done")
                 return Decision("gc-condemn", condemned=tuple(sorted(still)))
@@ -316,10 +316,6 @@ class Collector:
             return chunks.disk.read_at(fd, place.entry.offset, place.entry.head.stored_length, path)
         finally:
             chunks.disk.close(fd, path)
-
-    @staticmethod
-    def _is_copied(place: Place, transaction: Transaction) -> bool:
-        return all(transaction.contains(member.id) for member in place.entry.head.members)
 
     def _orphans(self) -> list[PackId]:
         """Finished packs that no record names, unless they are so young that their writer may still be at work."""
@@ -376,6 +372,24 @@ class Collector:
             return time.time() - os.stat(path).st_mtime
         except FileNotFoundError:
             return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """What a transaction has copied; by pack the offsets of those records that it was seen to hold."""
+
+    transaction: Transaction
+    _seen: dict[PackId, bytes] = field(default_factory=dict)
+
+    def holds(self, live: Live, pack: PackId) -> bool:
+        """Whether every live record of the pack is among them. Asked again at every attempt to publish."""
+        offsets = live.holdings.records.offsets[live.records(pack)].tobytes()
+        if self._seen.get(pack) != offsets:
+            members = (member for place in live.places(pack) for member in place.entry.head.members)
+            if not all(self.transaction.contains(member.id) for member in members):
+                return False
+            self._seen[pack] = offsets
+        return True
 
 
 def _stands_in(pack: PackId, epoch: EpochId) -> bool:
