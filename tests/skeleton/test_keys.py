@@ -70,7 +70,7 @@ KEYS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("key", KEYS, ids=repr)
+@pytest.mark.parametrize("key", KEYS, ids=[f"{at}-{type(key).__name__}" for at, key in enumerate(KEYS)])
 def test_a_key_and_an_element_come_back_type_for_type(key: Any) -> None:
     state = {"dict": {key: "value"}, "set": {key}, "frozen": frozenset({(key,)}), "count": Counter({key: 2})}
     back = through(state)
