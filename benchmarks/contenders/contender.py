@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 from benchmarks.snapshot import Snapshot
 
 
-class Contender(Protocol):
+class Place(Protocol):
     """A place for checkpoints in a folder of its own, created empty by the constructor."""
 
     name: ClassVar[str]
@@ -20,6 +20,14 @@ class Contender(Protocol):
 
     def __init__(self, folder: Path) -> None: ...
 
+    def bytes_on_disk(self) -> int:
+        """Bytes of all files that are needed later to give back what is kept."""
+        ...
+
+
+class Contender(Place, Protocol):
+    """One that keeps states."""
+
     def commit(self, snapshot: Snapshot) -> None:
         """Keep the snapshot. When this returns it survives a power cut, as far as the tool can promise that."""
         ...
@@ -28,22 +36,9 @@ class Contender(Protocol):
         """Write the tensors of ``step`` to a new safetensors file ``path``. The caller syncs it."""
         ...
 
-    def bytes_on_disk(self) -> int:
-        """Bytes of all files that a later checkout needs."""
-        ...
 
-
-class Keeper(Protocol):
-    """What those can do besides who take files and folders as they are."""
-
-    name: ClassVar[str]
-
-    @staticmethod
-    def absent() -> str | None:
-        """Why it cannot run on this machine; None when it can."""
-        ...
-
-    def __init__(self, folder: Path) -> None: ...
+class Keeper(Place, Protocol):
+    """One that keeps files and folders as they are."""
 
     def keep(self, path: Path, step: int) -> None:
         """Keep the file or folder ``path``; durable when this returns."""
@@ -51,10 +46,6 @@ class Keeper(Protocol):
 
     def restore(self, path: Path, step: int, target: Path) -> None:
         """Write what was kept of ``path``, under its own name, somewhere below ``target``. The caller syncs it."""
-        ...
-
-    def bytes_on_disk(self) -> int:
-        """Bytes of all files that a later restore needs."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from registered import Level, Options
 from skeleton_round_trip import assert_same, shelved, through
 
 from deltackpt.errors import DeltackptError
@@ -24,17 +25,6 @@ from deltackpt.skeleton.registry import RegistrationError, register
 class Split(enum.Enum):
     TRAIN = "train"
     TEST = "test"
-
-
-@register
-class Level(enum.IntEnum):
-    LOW = 1
-
-
-@register
-class Options(enum.Flag):
-    A = 1
-    B = 2
 
 
 @register

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from registered import Level, Options
 from skeleton_round_trip import assert_same, shelved, through
 
 from deltackpt.skeleton import registry
@@ -37,17 +38,6 @@ class Progress:
 class Phase(enum.Enum):
     WARMUP = "w"
     MAIN = "m"
-
-
-@register
-class Level(enum.IntEnum):
-    LOW = 1
-
-
-@register
-class Options(enum.Flag):
-    A = 1
-    B = 2
 
 
 def test_registered_classes_come_back() -> None:
