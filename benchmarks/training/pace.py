@@ -66,5 +66,6 @@ def _window(live: Live, saver: Saver | None, seconds: float) -> tuple[float, flo
         steps += 1
         if saver is not None and saver.idle():
             saver.save()
+            saver.tidy()
             saves += 1
     return 60 * steps / passed, 60 * saves / passed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import socket
 import threading
 import warnings
@@ -35,6 +36,10 @@ class Saver(Protocol):
         """Until nothing goes on behind the loop."""
         ...
 
+    def tidy(self) -> None:
+        """Remove all files but the newest two, as a training would."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -55,6 +60,9 @@ class MemoryCopy:
     def finish(self) -> None:
         """Nothing is left to do."""
 
+    def tidy(self) -> None:
+        """There are no files."""
+
     def close(self) -> None:
         """Nothing is held but memory."""
 
@@ -73,7 +81,9 @@ class TorchSave:
         return True
 
     def finish(self) -> None:
-        # Two are kept, as a training would.
+        """Nothing is left to do."""
+
+    def tidy(self) -> None:
         (self._folder / f"{self._count - 2}.pt").unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -104,6 +114,9 @@ class AsyncSave:
         if self._future is not None:
             self._future.result()
 
+    def tidy(self) -> None:
+        shutil.rmtree(self._folder / str(self._count - 2), ignore_errors=True)
+
     def close(self) -> None:
         self.finish()
         distributed.destroy_process_group()
@@ -121,8 +134,10 @@ class LightningAsync:
 
         class Telling(TorchCheckpointIO):
             def save_checkpoint(self, *arguments: Any, **named: Any) -> None:
-                super().save_checkpoint(*arguments, **named)
-                done.set()
+                try:
+                    super().save_checkpoint(*arguments, **named)
+                finally:
+                    done.set()
 
         self._live, self._folder, self._count = live, folder, 0
         self._io = AsyncCheckpointIO(Telling())
@@ -137,6 +152,8 @@ class LightningAsync:
 
     def finish(self) -> None:
         self._done.wait()
+
+    def tidy(self) -> None:
         (self._folder / f"{self._count - 2}.ckpt").unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -169,6 +186,9 @@ class Deltackpt:
 
     def finish(self) -> None:
         self._ckpt.wait()
+
+    def tidy(self) -> None:
+        """The store keeps all of them."""
 
     def close(self) -> None:
         self._ckpt.close()

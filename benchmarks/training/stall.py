@@ -12,7 +12,7 @@ from benchmarks.training.live import Live
 from benchmarks.training.savers import COPY, OURS, SAVERS, opened
 from benchmarks.workspace import scratch
 
-SIZES_MB = (100, 300, 1000)
+SIZES_MB = (100, 300, 1000, 2000)
 TURNS, TARGET_OF_COPY = 6, 1.2
 
 
@@ -42,4 +42,5 @@ def _stalls(nbytes: int, turns: int) -> dict[str, list[float]]:
             for name in rotated(list(savers), turn):
                 stalls[name].append(timed(savers[name].save))
                 savers[name].finish()
+                savers[name].tidy()
     return stalls

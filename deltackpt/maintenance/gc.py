@@ -38,6 +38,7 @@ from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 from deltackpt.maintenance.abreast import publish_abreast
 from deltackpt.maintenance.archive import EPOCH_RECORDS, archive_sealed, seal
+from deltackpt.maintenance.condemn import Copied, Step, lowest_last, steps
 from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.leaving import Leaving
 from deltackpt.maintenance.live import Live, live_records, packed_size
@@ -68,9 +69,7 @@ class GcPlan:
 
     seals: bool
     archived: tuple[EpochId, ...]
-    condemned: tuple[PackId, ...]
-    copied: tuple[Place, ...]
-    rebased: tuple[Reencoded, ...]
+    steps: tuple[Step, ...]
     orphans: tuple[PackId, ...]
     leftovers: tuple[str, ...]
     dropped: tuple[CommitId, ...]
@@ -79,12 +78,24 @@ class GcPlan:
     written_bytes: int
 
     @property
+    def condemned(self) -> tuple[PackId, ...]:
+        return tuple(pack for step in self.steps for pack in step.condemned)
+
+    @property
+    def copied(self) -> tuple[Place, ...]:
+        return tuple(place for step in self.steps for place in step.copied)
+
+    @property
+    def rebased(self) -> tuple[Reencoded, ...]:
+        return tuple(record for step in self.steps for record in step.rebased)
+
+    @property
     def freed_bytes(self) -> int:
         return self.removed_bytes - self.written_bytes
 
     @property
     def empty(self) -> bool:
-        return not (self.archived or self.condemned or self.orphans or self.leftovers or self.dropped or self.purged)
+        return not (self.archived or self.steps or self.orphans or self.leftovers or self.dropped or self.purged)
 
 
 @dataclass(slots=True)
@@ -105,6 +116,7 @@ class Collector:
     survey: Survey = field(init=False)
     marks: Marks = field(init=False)
     _besides: dict[CommitId, set[str | None]] = field(default_factory=dict)
+    _found: tuple[Position, Leaving] | None = None
 
     def __post_init__(self) -> None:
         self.survey = take_survey(self.repository.chunks)
@@ -141,7 +153,7 @@ class Collector:
         seals = self._worth_sealing(live)
         ended = self._ended(seals)
         condemned = self._condemned(live, ended, packed_size(new.head for new in rebased))
-        copied = [place for pack in condemned if live.count(pack) for place in live.places(pack)]
+        planned = tuple(steps(live, condemned, rebased))
         orphans = self._orphans()
         leftovers = self._leftovers()
         removed = sum(map(self._pack_size, condemned))
@@ -149,19 +161,16 @@ class Collector:
         removed += sum(self._file_size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
         removed += sum(self._file_size(path) for path in leftovers)
         leaving = Leaving.now(self.survey, self.marks, live)
-        written = [place.entry.head for place in _lowest_last(copied)] + [new.head for new in rebased]
         return GcPlan(
             seals,
             tuple(sorted(ended)),
-            tuple(condemned),
-            tuple(copied),
-            tuple(rebased),
+            planned,
             tuple(orphans),
             tuple(leftovers),
             tuple(sorted(leaving.commits)),
             leaving.pieces,
             removed,
-            packed_size(written),
+            sum(step.written_bytes for step in planned),
         )
 
     def execute(self, plan: GcPlan) -> GcPlan:
@@ -172,10 +181,8 @@ class Collector:
             seal(self.repository, 1)
             # Others may have published to the epoch since the plan was made; now it is complete.
             plan = replace(self.plan(), seals=True)
-        if plan.condemned:
-            self._condemn(plan)
-        if plan.condemned or plan.dropped or plan.purged:
-            self._declare_gone()
+        self._condemn(plan)
+        self._declare_gone()
         self.repository.reader.close()
         self.survey.advance()
         # What is unlinked because of a record must not outlive it: another gc's may not be durable yet.
@@ -254,22 +261,6 @@ class Collector:
             self._publish(transaction, decide)
 
     def _condemn(self, plan: GcPlan) -> None:
-        with self._transaction() as transaction:
-            self._write(plan, transaction)
-            copied = _Copied(transaction)
-
-            def decide() -> Decision:
-                if not all(new.is_current(self.survey) for new in plan.rebased):
-                    raise StaleTransactionError("a delta that was to leave its base is kept in another way by now")
-                live = self._live(transaction.superseded)
-                still = [pack for pack in plan.condemned if pack in self.survey.packs and copied.holds(live, pack)]
-                if not still:
-                    raise StaleTransactionError("nothing of the plan is left to be done")
-                return Decision("gc-condemn", condemned=tuple(sorted(still)))
-
-            self._publish(transaction, decide)
-
-    def _write(self, plan: GcPlan, transaction: Transaction) -> None:
         written = 0
 
         def put(head: RecordHead, payload: Payload) -> None:
@@ -279,25 +270,45 @@ class Collector:
             if self.progress is not None:
                 self.progress(written, plan.written_bytes)
 
-        for place in _lowest_last(plan.copied):
+        for step in plan.steps:
+            with contextlib.suppress(_NothingLeftError), self._transaction() as transaction:
+                self._write(step, put)
+                for record in step.rebased:
+                    for member in record.head.members:
+                        transaction.supersede(member.id)
+                self._publish(transaction, partial(self._condemnation, step, Copied(transaction)))
+
+    def _write(self, step: Step, put: Callable[[RecordHead, Payload], None]) -> None:
+        for place in lowest_last(step.copied):
             head, payload = check(memoryview(self._record(place)), f"pack {place.pack.short}")
             put(head, [payload])
         reencoder = self._reencoder()
-        for new in plan.rebased:
+        for new in step.rebased:
             put(new.head, reencoder.payload(new))
-            for member in new.head.members:
-                transaction.supersede(member.id)
+
+    def _condemnation(self, step: Step, copied: Copied) -> Decision:
+        if step.rebased:
+            if not all(new.is_current(self.survey) for new in step.rebased):
+                raise StaleTransactionError("a delta that was to leave its base is kept in another way by now")
+            return Decision("gc-rebase")
+        live = self._live()
+        still = [pack for pack in step.condemned if pack in self.survey.packs and copied.holds(live, pack)]
+        if not still:
+            raise _NothingLeftError
+        return Decision("gc-condemn", condemned=tuple(sorted(still)))
 
     def _declare_gone(self) -> None:
-        while True:
+        self.look()
+        while not self._leaving().empty:
             with self._transaction() as transaction:
                 self._publish(transaction, lambda: self._leaving().decision(self.survey))
             self.look()
-            if self._leaving().empty:
-                return
 
     def _leaving(self) -> Leaving:
-        return Leaving.now(self.survey, self.marks, self._live())
+        """What is to be told as gone; a walk through the whole store, so that it is found once for each position."""
+        if self._found is None or self._found[0] != self.survey.position:
+            self._found = self.survey.position, Leaving.now(self.survey, self.marks, self._live())
+        return self._found[1]
 
     def _transaction(self) -> Transaction:
         # An inline copy would go to the log, which gives nothing back: copies go to packs, however small.
@@ -374,36 +385,13 @@ class Collector:
             return 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Copied:
-    """What a transaction has copied; by pack the offsets of those records that it was seen to hold."""
-
-    transaction: Transaction
-    _seen: dict[PackId, bytes] = field(default_factory=dict)
-
-    def holds(self, live: Live, pack: PackId) -> bool:
-        """Whether every live record of the pack is among them. Asked again at every attempt to publish."""
-        offsets = live.holdings.records.offsets[live.records(pack)].tobytes()
-        if self._seen.get(pack) != offsets:
-            members = (member for place in live.places(pack) for member in place.entry.head.members)
-            if not all(self.transaction.contains(member.id) for member in members):
-                return False
-            self._seen[pack] = offsets
-        return True
+class _NothingLeftError(Exception):
+    """Others have seen to it that a step has nothing to do any more."""
 
 
 def _stands_in(pack: PackId, epoch: EpochId) -> bool:
     inline = inline_record(pack)
     return inline is not None and inline.epoch == epoch
-
-
-def _lowest_last(places: Iterable[Place]) -> list[Place]:
-    """In the order in which they are written: of a chunk that several records hold, the copy that comes last is used.
-
-    Two writers may have brought the chunk, each beside others that live. A rank must not rise: what stands on the chunk
-    stays as it is.
-    """
-    return sorted(places, key=lambda place: -place.entry.head.rank)
 
 
 def collect(
