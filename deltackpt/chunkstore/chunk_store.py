@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from deltackpt.chunkstore.applying import inline_entries
 from deltackpt.chunkstore.environment import IndexDamagedError, join, leave
 from deltackpt.chunkstore.facts import NotAStoreError, StoreFacts, read_facts
-from deltackpt.chunkstore.index import Index, OvertakenError, Progress, Update, View, inline_entries
+from deltackpt.chunkstore.index import Index, Progress
 from deltackpt.chunkstore.index_folder import index_folder
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.chunkstore.location import inline_record
@@ -22,6 +23,8 @@ from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.log_record import LogCorruptError, Position, Published
 from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
 from deltackpt.chunkstore.reserve import despite_full_disk
+from deltackpt.chunkstore.update import OvertakenError, Update
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import CorruptError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import PackId

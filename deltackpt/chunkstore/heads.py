@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deltackpt.chunkstore.index import inline_entries
+from deltackpt.chunkstore.applying import inline_entries
 from deltackpt.chunkstore.log_record import Published
 from deltackpt.chunkstore.pack import PackEntry, footer_of, parse_footer, read_footer
 from deltackpt.chunkstore.record import (

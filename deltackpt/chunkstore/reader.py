@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableMapping
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.location import Location
 from deltackpt.chunkstore.pack_files import PackFiles
 from deltackpt.chunkstore.plain_cache import RecentPlains
 from deltackpt.chunkstore.plains import Borrow, Plains
 from deltackpt.chunkstore.record import BUNDLED_BELOW, HEAD_SIZE, RecordHead, check, plain_length
 from deltackpt.chunkstore.scratch import scratch
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import CorruptError, NotFoundError
 from deltackpt.ids import ChunkId, PackId
 from deltackpt.tensor.dtype import Element

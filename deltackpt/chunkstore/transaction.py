@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Self
 
 from deltackpt.chunkstore.chunk_store import ChunkStore, Entries
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log import UnknownOutcomeError
 from deltackpt.chunkstore.log_record import Annotation, CommitAdded, LogRecord, PackAdded, Piece, Position, RefMove
 from deltackpt.chunkstore.pack_writer import FinishedPack, PackWriter, Payload
 from deltackpt.chunkstore.reader import ChunkNotFoundError, ChunkReader, Locations
 from deltackpt.chunkstore.record import MAX_RECORD_BYTES, RecordHead, seal
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import LimitError, LockedError, StorageError
 from deltackpt.fs.disk import ReadOnlyError
 from deltackpt.ids import ChunkId, CommitId, PackId

@@ -20,10 +20,10 @@ from itertools import chain
 import msgspec
 
 from deltackpt.chunkstore.encoder import ChunkEncoder
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.ingest import Ingest
 from deltackpt.chunkstore.log_record import LogRecord, RefMove
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
+from deltackpt.chunkstore.view import View
 from deltackpt.codec.encode import DEFAULT_BUDGET
 from deltackpt.commit.bases import borrowed_bases, wide_bases
 from deltackpt.commit.health import Found, Health, diagnose

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.log_record import Annotation
 from deltackpt.chunkstore.transaction import Decision, Transaction
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import NotFoundError
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository

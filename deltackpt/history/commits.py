@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from deltackpt.chunkstore.index import CommitRow, View
+from deltackpt.chunkstore.rows import CommitRow
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import NotFoundError
 from deltackpt.history.objects import CommitObject, PartEntry, decode
 from deltackpt.history.roles import holds

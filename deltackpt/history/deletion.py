@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.log_record import Piece
 from deltackpt.chunkstore.transaction import Decision
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.history.commits import Commit
 from deltackpt.history.publish import publish

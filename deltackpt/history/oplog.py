@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.log_record import Annotation, LogRecord, Piece, Published, RefMove
 from deltackpt.chunkstore.transaction import Decision
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import ConflictError, NotFoundError
 from deltackpt.history.publish import publish
 from deltackpt.history.refs import parse_key

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.log_record import RefMove
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import InvalidInputError
 from deltackpt.history.commits import Commit
 from deltackpt.history.publish import publish

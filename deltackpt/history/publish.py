@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from deltackpt.chunkstore.index import View
+from deltackpt.chunkstore.view import View
 from deltackpt.history.repository import Repository
 
 if TYPE_CHECKING:

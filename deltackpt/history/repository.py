@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
-from deltackpt.chunkstore.index import Progress, View
+from deltackpt.chunkstore.index import Progress
 from deltackpt.chunkstore.plain_cache import CommitPlains
 from deltackpt.chunkstore.plains import Plains
 from deltackpt.chunkstore.reader import ChunkReader
+from deltackpt.chunkstore.view import View
 from deltackpt.fs.disk import Disk
 from deltackpt.history.commits import Commit, History
 from deltackpt.history.manifest import Manifests

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.log import UnknownOutcomeError
 from deltackpt.chunkstore.log_record import Position
 from deltackpt.chunkstore.transaction import Decision, Transaction
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import LockedError
 
 _MAX_RACES = 1000

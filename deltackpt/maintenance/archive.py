@@ -16,12 +16,13 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from deltackpt.chunkstore.index import View, inline_entries
+from deltackpt.chunkstore.applying import inline_entries
 from deltackpt.chunkstore.location import inline_pack
 from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.log_record import Position, Published
 from deltackpt.chunkstore.record import RecordHead, check
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
+from deltackpt.chunkstore.view import View
 from deltackpt.history.repository import Repository
 from deltackpt.ids import EpochId, PackId
 from deltackpt.maintenance.abreast import publish_abreast

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from deltackpt import Store
-from deltackpt.chunkstore import index
-from deltackpt.chunkstore.index import Update
+from deltackpt.chunkstore import update
 from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.chunkstore.update import Update
 from deltackpt.ids import ChunkId
 from deltackpt.maintenance.repack import repack, reversal
 
@@ -34,7 +34,7 @@ def test_reads_in_the_middle_of_a_record(store: Store, monkeypatch: pytest.Monke
     states = walk(6)
     for step, state in enumerate(states):
         store.commit({"w": state}, step=step)
-    monkeypatch.setattr(index, "ROWS_PER_TRANSACTION", 1)
+    monkeypatch.setattr(update, "ROWS_PER_TRANSACTION", 1)
     write = Update._write
     looks = []
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import xxhash
 
+from deltackpt.chunkstore.applying import inline_entries
 from deltackpt.chunkstore.heads import Heads, head_sizes, inline_heads, read_heads, stored_lengths
-from deltackpt.chunkstore.index import inline_entries
 from deltackpt.chunkstore.log_record import LogRecord, Published
 from deltackpt.chunkstore.pack import (
     HEADER_SIZE,

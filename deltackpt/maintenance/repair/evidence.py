@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.facts import StoreFacts
-from deltackpt.chunkstore.index import CommitRow, Index, PackRow, View
+from deltackpt.chunkstore.index import Index
 from deltackpt.chunkstore.index_folder import index_folder
 from deltackpt.chunkstore.layout import Layout, epoch_named
 from deltackpt.chunkstore.location import Location, inline_record
@@ -25,6 +25,8 @@ from deltackpt.chunkstore.log_record import (
     decode_at,
     decode_despite_magic,
 )
+from deltackpt.chunkstore.rows import CommitRow, PackRow
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import DeltackptError
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId

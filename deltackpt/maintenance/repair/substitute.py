@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from deltackpt.chunkstore.index import inline_entries
+from deltackpt.chunkstore.applying import inline_entries
 from deltackpt.chunkstore.layout import pack_named
 from deltackpt.chunkstore.location import inline_pack
 from deltackpt.chunkstore.log_record import (

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.heads import Heads
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import LogCorruptError
 from deltackpt.chunkstore.pack import PackEntry
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import DeltackptError
 from deltackpt.ids import ChunkId, CommitId, PackId
 from deltackpt.maintenance.holdings import Holdings, Place

@@ -13,8 +13,8 @@ from itertools import islice
 import numpy as np
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.location import Location, inline_record
+from deltackpt.chunkstore.view import View
 from deltackpt.ids import ChunkId, CommitId
 from deltackpt.maintenance.verify.contents import Replay
 from deltackpt.maintenance.verify.report import Finding

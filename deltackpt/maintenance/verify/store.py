@@ -13,9 +13,9 @@ from contextlib import closing
 from dataclasses import replace
 
 from deltackpt.chunkstore.chunk_store import ChunkStore
-from deltackpt.chunkstore.index import View
 from deltackpt.chunkstore.plain_cache import CommitPlains
 from deltackpt.chunkstore.reader import ChunkReader
+from deltackpt.chunkstore.view import View
 from deltackpt.errors import DeltackptError, InvalidInputError, StorageError
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import Manifests
