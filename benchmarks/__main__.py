@@ -19,6 +19,7 @@ from benchmarks import (
     large,
     machine,
     memory,
+    moving,
     training,
     unchanged,
     warmth,
@@ -40,11 +41,12 @@ STORE_ONLY: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "growth": growth.figures,
     "beside-gc": beside_gc.figures,
     "large": large.figures,
+    "moving": moving.figures,
     **training.TABLES,
     **folders.TABLES,
 }
 # What these measure they make themselves.
-WITHOUT_RUNS = ("history", "growth", "beside-gc", "large", *training.TABLES, *folders.TABLES)
+WITHOUT_RUNS = ("history", "growth", "beside-gc", "large", "moving", *training.TABLES, *folders.TABLES)
 FIGURES_HEADING = "## Figures\n"
 NAMES = (*TABLES, "memory", *STORE_ONLY)
 

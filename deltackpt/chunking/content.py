@@ -5,7 +5,7 @@ et al., USENIX ATC 2016), but for those that would make a chunk shorter than a q
 the average. The hash of a window is a sum of shifted table values, so those of all windows are found by doubling: of 1
 byte, of 2, of 4 ... 32, each with one shift and one addition over a whole block.
 
-Measured in docs/design/chunkstore.md. Cuts are written down with the chunks, so nothing here is part of the format.
+Measured in docs/design/folders.md. Cuts are written down with the chunks, so nothing here is part of the format.
 """
 
 from __future__ import annotations
