@@ -51,10 +51,21 @@ class PackFiles:
     def close(self) -> None:
         """Close the files that nobody is reading from; the others close when their readers are done."""
         with self._lock:
-            for file in self._open.values():
-                file.evicted = True
-                self._close_if_idle(file)
-            self._open.clear()
+            for path in list(self._open):
+                self._evict(path)
+
+    def drop_replaced(self) -> bool:
+        """Let go of files in whose place a repair has put others; whether there were any. Looks at each open file."""
+        with self._lock:
+            replaced = [path for path, file in self._open.items() if not self._disk.is_at(file.fd, path)]
+            for path in replaced:
+                self._evict(path)
+        return bool(replaced)
+
+    def _evict(self, path: str) -> None:
+        file = self._open.pop(path)
+        file.evicted = True
+        self._close_if_idle(file)
 
     def _acquire(self, path: str) -> _OpenFile:
         with self._lock:
@@ -62,9 +73,7 @@ class PackFiles:
             if file is None:
                 file = self._open[path] = _OpenFile(self._disk.open(path), path)
                 if len(self._open) > MAX_OPEN_FILES:
-                    _, oldest = self._open.popitem(last=False)
-                    oldest.evicted = True
-                    self._close_if_idle(oldest)
+                    self._evict(next(iter(self._open)))
             self._open.move_to_end(path)
             file.readers += 1
             return file

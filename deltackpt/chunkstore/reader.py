@@ -18,7 +18,7 @@ from deltackpt.chunkstore.plains import Borrow, Plains
 from deltackpt.chunkstore.record import BUNDLED_BELOW, HEAD_SIZE, RecordHead, check, plain_length
 from deltackpt.chunkstore.scratch import scratch
 from deltackpt.chunkstore.view import View
-from deltackpt.errors import CorruptError, NotFoundError
+from deltackpt.errors import CorruptError, NotFoundError, StorageError
 from deltackpt.ids import ChunkId, PackId
 from deltackpt.tensor.dtype import Element
 
@@ -154,6 +154,13 @@ class ChunkReader:
                 if applied == tried:
                     raise _lost(chunk, error) from None
                 known, tried = {}, applied
+            except (CorruptError, StorageError):
+                # What is damaged may have been mended since its file was opened.
+                if not self._files.drop_replaced():
+                    raise
+                self._bundles = RecentPlains(BUNDLE_CACHE_BYTES)
+                self._store.catch_up()
+                known = {}
 
     def _fill(self, chunk: ChunkId, out: memoryview, known: Locations, lent: Lent) -> None:
         location = self._location(chunk, known)

@@ -159,6 +159,13 @@ class Disk:
         with reading_errors("looking at", path):
             return os.stat(path).st_size
 
+    def is_at(self, fd: int, path: str) -> bool:
+        """Whether the open file is the one that has its name at ``path`` now."""
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(path))
+        except FileNotFoundError:
+            return False
+
     def free_bytes(self, path: str, *, at_most: bool = False) -> int:
         """Room on the disk of ``path`` that is there for everybody; without end where nobody knows.
 

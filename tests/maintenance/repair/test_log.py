@@ -6,15 +6,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from damaged import STEPS, again, build, check_mended, loads, lost, rows, state
 from disks import damage, log_file
 
 from deltackpt import NotFoundError, Store
+from deltackpt.chunkstore.location import Location, inline_record
 from deltackpt.chunkstore.log_record import ENVELOPE_SIZE, MAGIC
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.fs.disk import Disk
 from deltackpt.history.deletion import delete
+from deltackpt.ids import ChunkId
 from deltackpt.maintenance import gc
 from deltackpt.maintenance.repair.repair import repair
 
@@ -87,6 +90,24 @@ def test_inline_bytes_that_are_sound_are_kept(inline: Store) -> None:
         for step in (1, 2, 3):
             assert store.load(f"step:{step}")["n"] == step
         assert store.verify(data=True).ok
+
+
+def test_a_store_that_is_open_reads_on_from_what_took_the_place_of_a_damaged_record(inline: Store) -> None:
+    with Store(inline.path) as other:
+        # It has the file open from here on, and another part of the state at hand.
+        other._repository.reader.record_length(*next(_within(other, 2)))
+        damage(log_file(inline, 2), in_body(log_file(inline, 2)))
+        assert Store.repair(inline.path, execute=True).ok
+        assert other.load("step:2")["n"] == 2
+        assert np.array_equal(other.load("step:2")["b"], small(2)["b"])
+
+
+def _within(store: Store, number: int) -> Iterator[tuple[ChunkId, Location]]:
+    """Chunks that travel in that log record."""
+    for chunk, place in store._repository.chunks.look(lambda view: list(view.chunks())):
+        inline = inline_record(place.pack)
+        if inline is not None and inline.number == number:
+            yield chunk, place
 
 
 def test_a_record_whose_body_is_legible_needs_no_index(inline: Store) -> None:
