@@ -142,7 +142,7 @@ def test_killed_at_any_moment(path: str) -> None:
     assert kill_often(path, 60, 1) > 60
 
 
-@pytest.mark.campaign
+@pytest.mark.long
 def test_killed_very_often(path: str) -> None:
     acknowledged = kill_often(path, 500, 2)
     note(f"500 kills, {acknowledged} acknowledged commits")
