@@ -92,21 +92,21 @@ class Substitutes:
     unknown: set[CommitId] = field(default_factory=set)
     _state: _State = field(default_factory=_State)
     _named: set[CommitId] = field(default_factory=set)
-    _dropped: set[CommitId] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         evidence = self.evidence
         for published in evidence.sound.values():
             self._named |= set(_named(published.record))
-            self._dropped |= set(map(CommitId, published.record.dropped))
         self.records |= {number: evidence.sound[number] for number in evidence.mislabelled}
+        dropped: set[CommitId] = set()
         position = evidence.log.start
         for number in range(1, evidence.last + 1):
             published = evidence.sound.get(number) or self._substitute(number, position)
             self._state.apply(published.record)
+            dropped |= set(map(CommitId, published.record.dropped))
             position = published.position
         known = set() if evidence.known is None else set(evidence.known.order)
-        self.unknown = {*self._named, *self._state.refs.values(), *known} - self._state.commits - self._dropped
+        self.unknown = {*self._named, *self._state.refs.values(), *known} - self._state.commits - dropped
 
     def _substitute(self, number: int, position: Position) -> Published:
         evidence, epoch = self.evidence, position.epoch

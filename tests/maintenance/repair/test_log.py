@@ -102,6 +102,23 @@ def test_a_store_that_is_open_reads_on_from_what_took_the_place_of_a_damaged_rec
         assert np.array_equal(other.load("step:2")["b"], small(2)["b"])
 
 
+def test_commits_that_the_damaged_record_dropped_are_no_loss(inline: Store) -> None:
+    inline.commit(small(9), branch="side", parent=None)
+    inline.delete_branch("side")
+    inline.gc()
+    damaged = inline._repository.chunks.look_now(lambda view: view.applied)
+    damage(log_file(inline, damaged), in_body(log_file(inline, damaged)))
+    plan = Store.repair(inline.path, execute=True)
+    assert plan.ok
+    assert Store.repair(inline.path).empty
+    with again(inline.path) as store:
+        assert [commit.step for commit in store.log()] == [3, 2, 1]
+        without_index(store)
+    with again(inline.path) as store:
+        assert [commit.step for commit in store.log()] == [3, 2, 1]
+        assert store.verify(data=True).ok
+
+
 def _within(store: Store, number: int) -> Iterator[tuple[ChunkId, Location]]:
     """Chunks that travel in that log record."""
     for chunk, place in store._repository.chunks.look(lambda view: list(view.chunks())):
