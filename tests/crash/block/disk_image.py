@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,68 +105,69 @@ class Fate(enum.Enum):
     SOME = enum.auto()
     TORN = enum.auto()
 
-    def survivors(self, late: Sequence[Sectors], seed: int) -> Iterator[Sectors]:
-        """What is left of ``late``: whole writes of them, or with ``TORN`` any of their sectors."""
-        chance = random.Random(seed)
-        match self:
-            case Fate.ALL:
-                yield from late
-            case Fate.NONE:
-                pass
-            case Fate.SOME:
-                yield from (sectors for sectors in late if chance.random() < 0.5)
-            case Fate.TORN:
-                for sectors in late:
-                    yield {number: data for number, data in sectors.items() if chance.random() < 0.5}
+    def left(self, late: Sequence[Sectors], chance: random.Random) -> Sectors:
+        """What is left of the writes ``late``: whole ones, or with ``TORN`` any of their sectors."""
+        found: dict[int, bytes] = {}
+        for sectors in late:
+            match self:
+                case Fate.ALL:
+                    found |= sectors
+                case Fate.SOME if chance.random() < 0.5:
+                    found |= sectors
+                case Fate.TORN:
+                    found |= {number: data for number, data in sectors.items() if chance.random() < 0.5}
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The power fails after the first ``at`` events; what the caller knew then, and what it would have heard next."""
+    """The power fails after the first ``at`` events; what the caller knew then, and what it would have heard next.
+
+    With ``ignored`` the disk has lied: it took no notice of the last so many flushes.
+    """
 
     at: int
     fate: Fate
     seed: int
     known: object
     next: object
+    ignored: int
+
+    def halves(self, happened: Sequence[Event]) -> tuple[list[Sectors], Sectors]:
+        """The writes that are durable, and what is left of all others."""
+        before = happened[: self.at]
+        flushes = [0, *(at for at, event in enumerate(before) if isinstance(event, Flushed))]
+        last = flushes[max(0, len(flushes) - 1 - self.ignored)]
+        chance = random.Random(self.seed * 1_000_003 + self.at)
+        return _writes(before[:last]), self.fate.left(_writes(before[last:]), chance)
 
 
-def cuts(happened: Sequence[Event], seeds: int) -> list[Cut]:
-    """Every moment at which something is under way or known anew, and what may become of it, ``seeds`` times each."""
-    told = [(at, event.known) for at, event in enumerate(happened) if isinstance(event, Told)]
-    found = []
-    for at in range(len(happened) + 1):
-        known = next((state for when, state in reversed(told) if when < at), None)
-        following = next((state for when, state in told if when >= at), known)
-        for fate, seed in _fates(bool(_late(happened[:at])), seeds):
-            found.append(Cut(at, fate, seed, known, following))
-    return found
-
-
-def _fates(late: bool, seeds: int) -> Iterator[tuple[Fate, int]]:
-    yield Fate.ALL, 0
-    if late:
-        yield Fate.NONE, 0
-        yield from ((fate, seed) for seed in range(seeds) for fate in (Fate.SOME, Fate.TORN))
-
-
-def _late(happened: Sequence[Event]) -> list[Sectors]:
-    """The writes after the last flush, which may be lost."""
-    flushes = [at for at, event in enumerate(happened) if isinstance(event, Flushed)]
-    return _writes(happened[flushes[-1] if flushes else 0 :])
-
-
-def _writes(happened: Iterable[Event]) -> list[Sectors]:
+def _writes(happened: Sequence[Event]) -> list[Sectors]:
     return [event.sectors for event in happened if isinstance(event, Written)]
 
 
-def survived(first: Image, happened: Sequence[Event], cut: Cut, *, lying: bool = False) -> Image:
-    """The disk that was ``first`` when the power is back; a ``lying`` one has taken no notice of any flush."""
-    writes = _writes(happened[: cut.at])
-    late = writes if lying else _late(happened[: cut.at])
+def cuts(happened: Sequence[Event], seeds: int, ignored: int = 0) -> tuple[int, list[Cut]]:
+    """How many power cuts there are, at every moment with ``seeds`` chances for each fate, and one for each disk left.
+
+    The same disk, known of in the same way, need not be tried twice.
+    """
+    told = [(at, event.known) for at, event in enumerate(happened) if isinstance(event, Told)]
+    fates = [(Fate.ALL, 0), (Fate.NONE, 0), *((f, seed) for seed in range(seeds) for f in (Fate.SOME, Fate.TORN))]
+    kept: dict[object, Cut] = {}
+    for at in range(len(happened) + 1):
+        known = next((state for when, state in reversed(told) if when < at), None)
+        following = next((state for when, state in told if when >= at), known)
+        for fate, seed in fates:
+            cut = Cut(at, fate, seed, known, following, ignored)
+            durable, left = cut.halves(happened)
+            kept.setdefault((len(durable), frozenset(left.items()), id(known), id(following)), cut)
+    return (len(happened) + 1) * len(fates), list(kept.values())
+
+
+def survived(first: Image, happened: Sequence[Event], cut: Cut) -> Image:
+    """The disk that was ``first`` when the power is back."""
+    durable, left = cut.halves(happened)
     sectors = dict(first.sectors)
-    for durable in writes[: len(writes) - len(late)]:
-        sectors |= durable
-    for left in cut.fate.survivors(late, cut.seed * 1_000_003 + cut.at):
-        sectors |= left
-    return Image(first.size, sectors)
+    for write in durable:
+        sectors |= write
+    return Image(first.size, sectors | left)
