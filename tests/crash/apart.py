@@ -16,8 +16,8 @@ def succeeds(action: Callable[[], object]) -> bool:
         try:
             action()
             code = 0
-        except BaseException:
-            traceback.print_exc()
+        except Exception as error:  # noqa: BLE001 - it is the answer
+            traceback.print_exception(error)
         finally:
             os._exit(code)
     status = os.waitpid(child, 0)[1]

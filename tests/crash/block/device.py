@@ -1,4 +1,4 @@
-"""A disk that writes down every write and flush in the order in which they were done, and that fails when it is told to.
+"""A disk that writes down every write and flush in the order in which they were done, and fails when it is told to.
 
 It is one file of a FUSE file system, to be set up as a loop device. The process that serves it stands by itself and
 touches nothing but the folder it is given, so that it never waits for the file system that lies on its disk:
@@ -6,7 +6,8 @@ touches nothing but the folder it is given, so that it never waits for the file 
     python device.py FOLDER MOUNTPOINT
 
 ``FOLDER/image`` is the disk as it is at first and goes along with it; ``FOLDER/log`` is what happened. What is written
-to ``MOUNTPOINT/told`` goes into the log between the writes, ``MOUNTPOINT/fault`` takes the fault that strikes from then on.
+to ``MOUNTPOINT/told`` goes into the log between the writes, ``MOUNTPOINT/fault`` takes the fault that strikes from then
+on.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from recording import SECTOR
 from tracing import heard
 
 PIECE = 1 << 20
+# Sectors of a file system's first block.
+FIRST = 8
 
 Sectors = Mapping[int, bytes]
 """Sectors of 512 bytes by their numbers."""
@@ -115,8 +117,18 @@ class Fate(enum.Enum):
                 case Fate.SOME if chance.random() < 0.5:
                     found |= sectors
                 case Fate.TORN:
-                    found |= {number: data for number, data in sectors.items() if chance.random() < 0.5}
+                    found |= _torn(sectors, chance)
         return found
+
+
+def _torn(sectors: Sectors, chance: random.Random) -> Sectors:
+    """Some sectors of a write.
+
+    The first block of the disk is there or not, for it holds the superblock: ext4 does not mount with half of that, which
+    is no affair of what lies on it.
+    """
+    kept = chance.random() < 0.5
+    return {number: data for number, data in sectors.items() if (kept if number < FIRST else chance.random() < 0.5)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,10 @@ FOLDERS = [CRASH.parents[1], CRASH.parent, CRASH, CRASH / "block"]
 SECONDS = 120
 
 MAKE = {
-    "ext4": (32 << 20, ["mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"]),
+    "ext4": (
+        32 << 20,
+        ["mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"],
+    ),
     # The smallest that there is.
     "xfs": (300 << 20, ["mkfs.xfs", "-q", "-f", "-K"]),
 }

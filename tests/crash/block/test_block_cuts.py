@@ -77,7 +77,7 @@ def test_power_cuts_below_a_file_system(folder: Path, system: str) -> None:
 @pytest.mark.parametrize("system", MAKE)
 @pytest.mark.parametrize("life", SCENARIOS)
 def test_power_cuts_below_a_file_system_at_length(folder: Path, system: str, life: str) -> None:
-    total, tried, failed = failures(folder, system, life, seeds=8, limit=75)
+    total, tried, failed = failures(folder, system, life, seeds=8, limit=50)
     assert failed == []
     note(f"block level, {system}, {life}: {total} power cuts, {tried} distinct disks tried")
 
