@@ -124,8 +124,8 @@ class Fate(enum.Enum):
 def _torn(sectors: Sectors, chance: random.Random) -> Sectors:
     """Some sectors of a write.
 
-    The first block of the disk is there or not, for it holds the superblock: ext4 does not mount with half of that, which
-    is no affair of what lies on it.
+    The first block of the disk is there or not, for it holds the superblock: ext4 does not mount with half of that,
+    which is no affair of what lies on it.
     """
     kept = chance.random() < 0.5
     return {number: data for number, data in sectors.items() if (kept if number < FIRST else chance.random() < 0.5)}

@@ -63,13 +63,13 @@ def check_line(store: Store) -> int:
     line = list(store.log("main"))
     assert [commit.step for commit in line] == list(range(len(line)))[::-1]
     for commit in line:
-        loaded = store.load(commit)
         assert commit.step is not None
-        expected = state_of(commit.step)
-        assert {name: value.tobytes() for name, value in loaded.items()} == {
-            n: v.tobytes() for n, v in expected.items()
-        }
+        assert bytes_of(store.load(commit)) == bytes_of(state_of(commit.step))
     return len(line)
+
+
+def bytes_of(state: State) -> dict[str, bytes]:
+    return {name: value.tobytes() for name, value in state.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,12 @@ def test_errors_of_the_disk_below_a_file_system(folder: Path, system: str) -> No
     refused, killed = suffer(folder, system, faults)
     assert refused >= 2
     assert not killed
+
+
+@pytest.mark.parametrize("system", MAKE)
+def test_a_disk_that_cannot_be_read(folder: Path, system: str) -> None:
+    refused, _ = suffer(folder, system, [Fault("read", nth, errno.EIO, True) for nth in (1, 3, 5)])
+    assert refused >= 1
 
 
 @pytest.mark.campaign
