@@ -15,19 +15,14 @@ from __future__ import annotations
 import json
 import os
 import stat
-import struct
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import mfusepy
+from device_log import FLUSHED, TOLD, WRITTEN, entry
 from faulty import Fault
-
-ENTRY = struct.Struct("<BQI")
-"""What it was, the offset in bytes, the length of the bytes that follow."""
-
-WRITTEN, FLUSHED, TOLD = range(3)
 
 
 class RecordingDevice(mfusepy.Operations):  # type: ignore[misc]
@@ -86,7 +81,7 @@ class RecordingDevice(mfusepy.Operations):  # type: ignore[misc]
             raise OSError(self._fault.code, os.strerror(self._fault.code))
 
     def _note(self, kind: int, offset: int, data: bytes) -> None:
-        os.write(self._log, ENTRY.pack(kind, offset, len(data)) + data)
+        os.write(self._log, entry(kind, offset, data))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from crash_scenarios import EMPTY
-from device import ENTRY, FLUSHED, TOLD
+from device_log import FLUSHED, TOLD, entries
 from recording import SECTOR
 from tracing import heard
 
@@ -73,7 +73,7 @@ def events(log: Path) -> list[Event]:
     """What a recording device has written down."""
     found: list[Event] = []
     known, line = EMPTY, b""
-    for kind, offset, data in _entries(log.read_bytes()):
+    for kind, offset, data in entries(log.read_bytes()):
         if kind == FLUSHED:
             found.append(Flushed())
         elif kind == TOLD:
@@ -85,14 +85,6 @@ def events(log: Path) -> list[Event]:
         else:
             found.append(Written(_sectors(offset, data)))
     return found
-
-
-def _entries(log: bytes) -> Iterator[tuple[int, int, bytes]]:
-    at = 0
-    while at < len(log):
-        kind, offset, length = ENTRY.unpack_from(log, at)
-        at += ENTRY.size + length
-        yield kind, offset, log[at - length : at]
 
 
 def _sectors(offset: int, data: bytes) -> dict[int, bytes]:
