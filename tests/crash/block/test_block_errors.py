@@ -173,7 +173,7 @@ def failing(call: str, numbers: Sequence[int]) -> list[Fault]:
 
 @pytest.mark.parametrize("system", MAKE)
 def test_errors_of_the_disk_below_a_file_system(folder: Path, system: str) -> None:
-    faults = [*failing("write", [20]), *failing("flush", [2])]
+    faults = [*failing("write", [20]), *failing("flush", [10])]
     refused, killed = suffer(folder, system, faults)
     assert refused >= 2
     assert not killed
