@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import lmdb
 import xxhash
 
-from deltackpt.fs.disk import DiskFullError, storage_errors
+from deltackpt.fs.disk import DiskFullError, reading_errors, storage_errors
 from deltackpt.fs.lock import FileLock, LockFolderMissingError
 
 LMDB_FORMAT = 0
@@ -165,8 +165,10 @@ class Environment:
 
     def inode(self) -> int:
         """Tells one environment in the folder from the next that takes its place; 0 while there is none."""
+        path = os.path.join(self._path, "data.mdb")
         try:
-            return os.stat(os.path.join(self._path, "data.mdb")).st_ino
+            with reading_errors("looking at", path):
+                return os.stat(path).st_ino
         except FileNotFoundError:
             return 0
 

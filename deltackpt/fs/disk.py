@@ -178,7 +178,18 @@ class Disk:
         return found.f_frsize * (found.f_bfree if at_most and not os.geteuid() else found.f_bavail)
 
     def exists(self, path: str) -> bool:
-        return os.path.exists(path)
+        """Whether something is there; StorageError when the disk cannot tell, which is not the same as no."""
+        try:
+            os.stat(path)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                with reading_errors("looking at", path):
+                    raise
+            return False
+        except ValueError:
+            # No path: it holds a NUL.
+            return False
+        return True
 
     def names(self, path: str) -> list[str]:
         """Names in a directory, sorted; a directory that is not there has none."""

@@ -120,10 +120,20 @@ class FileLock:
             if self._fd == _CLOSED:
                 self._fd = _open(self._path)
             fcntl.flock(self._fd, mode)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(self._fd), os.stat(self._path)):
-                    return
+            if self._is_in_place():
+                return
             self.close()
+
+    def _is_in_place(self) -> bool:
+        """Whether the path still stands for the file that was opened; a disk that cannot tell gets no lock."""
+        try:
+            with reading_errors("looking at", self._path):
+                return os.path.samestat(os.fstat(self._fd), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+        except StorageError:
+            self.close()
+            raise
 
     def _unlock(self) -> None:
         # The file could not even be opened when taking the lock failed.

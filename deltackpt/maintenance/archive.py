@@ -23,6 +23,7 @@ from deltackpt.chunkstore.log_record import Position, Published
 from deltackpt.chunkstore.record import RecordHead, check
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.chunkstore.view import View
+from deltackpt.errors import LockedError, StorageError
 from deltackpt.history.repository import Repository
 from deltackpt.ids import EpochId, PackId
 from deltackpt.maintenance.abreast import publish_abreast
@@ -79,13 +80,15 @@ class Unarchived:
 
 
 def archive_when_long(repository: Repository) -> None:
-    """Archive the log if it has grown long although no gc was run; what cannot be done now is left for later."""
-    if repository.chunks.look(lambda view: view.epoch_length) < EPOCH_RECORDS_WITHOUT_GC:
-        return
-    seal(repository, EPOCH_RECORDS_WITHOUT_GC)
-    with contextlib.suppress(StaleTransactionError, FileNotFoundError):
-        relocate(repository)
-        archive_sealed(repository)
+    """Archive the log if it has grown long although no gc was run; what cannot be done now is left for later.
+
+    It comes after a commit that is published: a disk that fails now must not look like a commit that was not made.
+    """
+    with contextlib.suppress(StaleTransactionError, FileNotFoundError, StorageError, LockedError):
+        if repository.chunks.look(lambda view: view.epoch_length) >= EPOCH_RECORDS_WITHOUT_GC:
+            seal(repository, EPOCH_RECORDS_WITHOUT_GC)
+            relocate(repository)
+            archive_sealed(repository)
 
 
 def seal(repository: Repository, least: int) -> None:

@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from recording import Crash, RecordingDisk, Tree
+from recording import RecordingDisk, Tree
 
 from deltackpt import Options, Store
 from deltackpt.chunkstore.facts import NotAStoreError, create
@@ -38,6 +39,16 @@ class Known:
 
 
 EMPTY = Known({}, {})
+
+
+class Moment(Protocol):
+    """When a crash came: what the caller knew then, a ``Known`` or None, and what it would have heard next."""
+
+    @property
+    def known(self) -> object: ...
+
+    @property
+    def next(self) -> object: ...
 
 
 class Life:
@@ -261,10 +272,17 @@ def lay_out(tree: Tree, root: str) -> None:
         else:
             with open(place, "wb") as file:
                 file.write(data)
+    age(root)
+
+
+def age(root: str) -> None:
+    """Let every file below ``root`` be an hour older, so that gc takes what a crash left for litter."""
+    for folder, _, names in os.walk(root):
+        for place in (os.path.join(folder, name) for name in names):
             os.utime(place, (os.path.getmtime(place) - AN_HOUR_AGO,) * 2)
 
 
-def check(crash: Crash, root: str, *, onwards: bool = True) -> None:
+def check(crash: Moment, root: str, *, onwards: bool = True) -> None:
     """The store at ``root`` opens by itself and has all it acknowledged; with ``onwards``, the next commit and gc work.
 
     AssertionError, or whatever error the store raised, when one of these does not hold.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 
 import pytest
+from apart import succeeds
 from crash_scenarios import MEMORY, SCENARIOS, SYNCS, check, lay_out
 from figures import note
 from recording import Crash, Step, crashes, distinct, sampled
@@ -30,19 +30,13 @@ def folder() -> Iterator[str]:
 
 def survived(tried: Sequence[Crash], root: str, *, onwards: bool = True) -> bool:
     """Whether a process of its own finds all well after each; a damaged page might end it."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            for number, crash in enumerate(tried):
-                lay_out(crash.tree, root)
-                check(crash, root, onwards=onwards and number % 3 == 0)
-            code = 0
-        finally:
-            os._exit(code)
-    status = os.waitpid(child, 0)[1]
-    assert not os.WIFSIGNALED(status), signal.Signals(os.WTERMSIG(status))
-    return status == 0
+
+    def try_all() -> None:
+        for number, crash in enumerate(tried):
+            lay_out(crash.tree, root)
+            check(crash, root, onwards=onwards and number % 3 == 0)
+
+    return succeeds(try_all)
 
 
 def find(root: str, steps: Sequence[Step], *, bound: int, tears: int, limit: int) -> tuple[int, list[Crash]]:

@@ -33,17 +33,17 @@ sys.path[:0] = sys.argv[1:4]
 from crash_scenarios import SCENARIOS, Life, small_files
 from tracing import TellingDisk
 with small_files():
-    SCENARIOS[sys.argv[4]](Life(TellingDisk(sys.argv[5])))
+    SCENARIOS[sys.argv[4]](Life(TellingDisk(*sys.argv[5:])))
 """
 
 
 class TellingDisk(Disk):
-    """Writes down what it acknowledges, for whoever reads the trace."""
+    """Writes what it acknowledges to the file ``told``, a line each time, for whoever reads that or the trace."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, told: str) -> None:
         self.root = root
         self._told: set[str] = set()
-        self._fd = os.open(os.path.join(os.path.dirname(root), ACKNOWLEDGED), os.O_WRONLY | os.O_CREAT)
+        self._fd = os.open(told, os.O_WRONLY | os.O_CREAT)
 
     def acknowledge(self, known: Known) -> None:
         new = {
@@ -52,7 +52,17 @@ class TellingDisk(Disk):
             if commit not in self._told
         }
         self._told |= new.keys()
-        os.write(self._fd, json.dumps([known.refs, new]).encode())
+        os.write(self._fd, f"{json.dumps([known.refs, new])}\n".encode())
+
+
+def heard(line: bytes, known: Known) -> Known:
+    """What is known after a line of a ``TellingDisk``, to one who knew ``known`` before."""
+    refs, new = json.loads(line)
+    states = {
+        commit: {name: np.frombuffer(bytes.fromhex(value), np.uint8) for name, value in state.items()}
+        for commit, state in new.items()
+    }
+    return Known(refs, {**known.states, **states})
 
 
 def trace(scenario: str, root: str) -> str:
@@ -60,7 +70,8 @@ def trace(scenario: str, root: str) -> str:
     os.makedirs(os.path.dirname(root))
     written = f"{root}.trace"
     tests = Path(__file__).parents[1]
-    program = [sys.executable, "-c", PROGRAM, tests.parent, tests, tests / "crash", scenario, root]
+    told = os.path.join(os.path.dirname(root), ACKNOWLEDGED)
+    program = [sys.executable, "-c", PROGRAM, tests.parent, tests, tests / "crash", scenario, root, told]
     tracer = ["strace", "-f", "-qq", "-y", "-xx", "-s", "100000000", "-e", f"trace={CALLS}", "-o", written]
     subprocess.run([*tracer, *program], check=True)
     return written
@@ -190,12 +201,7 @@ class _Reading:
             self.recorder.synced(file)
 
     def _acknowledged(self, line: bytes) -> None:
-        refs, new = json.loads(line)
-        states = {
-            commit: {name: np.frombuffer(bytes.fromhex(value), np.uint8) for name, value in state.items()}
-            for commit, state in new.items()
-        }
-        self._known = Known(refs, {**self._known.states, **states})
+        self._known = heard(line, self._known)
         self.recorder.steps.append(Acknowledged(self._known))
 
 

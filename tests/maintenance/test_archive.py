@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from disks import InterruptedDisk, damage, files, opened, packs
+from faulty import Fault, FaultyDisk
 
 from deltackpt import Store
 from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.log_record import LogCorruptError
 from deltackpt.fs.disk import Disk
+from deltackpt.history.repository import Repository
 from deltackpt.maintenance import archive, gc
 
 
@@ -272,3 +275,31 @@ def test_archiving_without_gc_keeps_the_copy_of_the_lower_rank_in_use(
         for ref, state in {"a": second, "b": top, "b~1": first}.items():
             loaded = other.load(ref)
             assert all(np.array_equal(loaded[name], value) for name, value in state.items())
+
+
+@pytest.mark.parametrize("sticky", [False, True])
+@pytest.mark.parametrize("call", ["sync_directory", "make_directory", "create", "sync", "link", "rename", "names"])
+def test_a_disk_that_fails_while_archiving_does_not_take_back_a_commit(
+    store: Store, monkeypatch: pytest.MonkeyPatch, call: str, sticky: bool
+) -> None:
+    """The commit is published by then: its caller must hear of it, and archiving is taken up by the next one."""
+    committed(store, range(3))
+    disk = FaultyDisk()
+    other = opened(store.path, disk, threads=1)
+
+    def failing(repository: Repository) -> None:
+        fault = Fault(call, disk.calls[call] + 1, errno.EIO, sticky)
+        disk.faults = (fault,)
+        archive_when_long(repository)
+        disk.faults = ()
+        assert disk.calls[call] >= fault.nth, "it was struck"
+
+    archive_when_long = archive.archive_when_long
+    monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 4)
+    monkeypatch.setattr(archive, "archive_when_long", failing)
+    assert other.commit(state(3), step=3).step == 3
+    other.close()
+    monkeypatch.setattr(archive, "archive_when_long", archive_when_long)
+    committed(store, range(4, 9))
+    assert is_whole(store, 9)
+    assert os.listdir(os.path.join(store.path, "segments"))
