@@ -98,11 +98,15 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
 def _is_ours(data: bytes) -> bool:
     """Whether it is of a format that is known but for the number that says so: that is damage, and no newer store."""
     try:
-        told = msgspec.json.decode(data, type=StoreFacts)
+        return facts_meant(msgspec.json.decode(data, type=StoreFacts)) is not None
     except msgspec.MsgspecError:
         return False
+
+
+def facts_meant(told: StoreFacts) -> StoreFacts | None:
+    """Facts of which the format may be damaged, with the one that their checksum is of; None when more is damaged."""
     meant = (msgspec.structs.replace(told, format=version) for version in READABLE)
-    return any(facts.checksum() == told.check for facts in meant)
+    return next((facts for facts in meant if facts.checksum() == told.check), None)
 
 
 def _refuse(layout: Layout, reason: str) -> StoreFacts:
