@@ -30,6 +30,7 @@ _APPLIED = b"applied"
 _STORE = b"store"
 _DELETIONS = b"deletions"
 _TAIL = b"tail"
+_PAST = b"past"
 _EPOCH = b"epoch"
 _OPENED = b"opened"
 _ORPHAN = b"orphan:"
@@ -103,6 +104,11 @@ class View:
     def tail(self) -> bytes:
         """The write id of that record: the log may have gone another way since, when it was copied or put back."""
         return self.tables.get(b"meta", _TAIL) or b""
+
+    @property
+    def past(self) -> bytes:
+        """Which past the index was built from; see ``past.py``."""
+        return self.tables.get(b"meta", _PAST) or b""
 
     @property
     def deletions(self) -> int:
@@ -227,7 +233,7 @@ class Index:
         return Update(environment, environment.lock.exclusive)
 
     @contextmanager
-    def renewing(self, damaged: int | None = None) -> Iterator[Update | None]:
+    def renewing(self, damaged: int | None = None, past: bytes = b"") -> Iterator[Update | None]:
         """An :class:`Update` of an empty index in the place of whatever is there; everybody else waits.
 
         None when that is not the one with the inode ``damaged`` any more: somebody else was faster.
@@ -241,6 +247,7 @@ class Index:
             with environment.writing() as tables:
                 tables.put(b"meta", _STORE, self._store_id)
                 tables.put(b"meta", _EPOCH, self._start.epoch)
+                tables.put(b"meta", _PAST, past)
             yield Update(environment, nullcontext)
 
 
