@@ -88,5 +88,7 @@ def _repair_packs(
         with suppress(StaleTransactionError, FileNotFoundError):
             if execute:
                 plan.execute()
+            elif plan.is_overtaken:
+                continue
             return RepairPlan(tuple(mends), plan.losses)
     raise LockedError(f"gave up after a gc overtook this repair {_MAX_RESTARTS} times; let it finish")
