@@ -35,7 +35,10 @@ _put_by: weakref.WeakKeyDictionary[ChunkStore, Survey] = weakref.WeakKeyDictiona
 
 
 def take_survey(store: ChunkStore) -> Survey:
-    """The survey that was put by, while the log goes on from it and no repair has changed it; else a new one. It is the caller's alone."""
+    """The survey that was put by, while the log goes on from it and no repair has changed it; else a new one.
+
+    It is the caller's alone.
+    """
     found = _put_by.pop(store, None)
     if found is None or not store.is_tail(found.position, found._tail) or found._past != past(store.disk, store.layout):
         return Survey(store)
