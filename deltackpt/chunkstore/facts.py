@@ -11,7 +11,7 @@ import xxhash
 from deltackpt.chunking.grid import TARGET_CHUNK_BYTES
 from deltackpt.chunkstore.layout import Layout, epoch_named
 from deltackpt.chunkstore.reserve import default_bytes, keep_reserve
-from deltackpt.errors import FormatError, InvalidInputError, NotFoundError, StorageError, UnsupportedError
+from deltackpt.errors import CorruptError, InvalidInputError, NotFoundError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk, DiskFullError
 from deltackpt.ids import EpochId
 
@@ -65,7 +65,7 @@ class StoreFacts(msgspec.Struct, frozen=True):
 
 
 def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
-    """The facts of the store at ``layout``; NotAStoreError, FormatError or UnsupportedError otherwise."""
+    """The facts of the store at ``layout``; NotAStoreError, CorruptError or UnsupportedError otherwise."""
     _refuse_big_endian()
     try:
         data = disk.read(layout.facts, MAX_FACTS_BYTES)
@@ -110,7 +110,7 @@ def facts_meant(told: StoreFacts) -> StoreFacts | None:
 
 
 def _refuse(layout: Layout, reason: str) -> StoreFacts:
-    raise FormatError(
+    raise CorruptError(
         f"{layout.facts!r} is damaged ({reason}); restore it from a copy, or run `deltackpt repair`:"
         " the data beside it is untouched"
     )

@@ -23,12 +23,11 @@ from deltackpt.chunkstore.facts import (
 from deltackpt.chunkstore.layout import Layout, epoch_named
 from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.reserve import reserve_held
-from deltackpt.errors import CorruptError, FormatError, UnsupportedError
+from deltackpt.errors import CorruptError
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import EpochId
 from deltackpt.maintenance.repair.plan import Mend
 from deltackpt.maintenance.repair.quarantine import keep_copy
-
 
 # Nothing in store.json needs an escape, nor digits without end.
 _FIELD = re.compile(rb'"([a-z_]+)": *("[ !#-\[\]-~]*"|0|[1-9][0-9]{0,18})')
@@ -58,9 +57,7 @@ def plan_facts(disk: Disk, layout: Layout) -> FactsRepair:
     """NotAStoreError when there is nothing that they could be derived from; UnsupportedError when they are newer."""
     try:
         return FactsRepair(disk, layout, read_facts(disk, layout), needed=False)
-    except UnsupportedError:
-        raise
-    except (FormatError, NotAStoreError):
+    except (CorruptError, NotAStoreError):
         first = _first_epoch(disk, layout)
         if first is None:
             raise

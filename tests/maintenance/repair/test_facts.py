@@ -52,7 +52,7 @@ def test_store_json(tmp_path: Path, how: str) -> None:
     [
         ('"format": 0', '"format": 1'),
         ('"format": 0', '"format": 8'),
-        ('{\n', "{{"),
+        ("{\n", "{{"),
         ('"chunk_bytes": ', '"chunk_bytes"; '),
         ('"check": "', '"check": "0'),
         ('"created": "2', '"created": "3'),
