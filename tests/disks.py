@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,6 +90,41 @@ class Overtaken(Disk):
             action, self._action = self._action, None
             action()
         return data
+
+
+class Meanwhile(Disk):
+    """Before the call of this number that looks at a file or links one, something else happens, once."""
+
+    def __init__(self, number: int = 0, action: Callable[[], object] = lambda: None) -> None:
+        self.calls = 0
+        self._number, self._action = number, action
+        self._lock = threading.Lock()
+
+    def _look(self) -> None:
+        with self._lock:
+            self.calls += 1
+            if self.calls == self._number:
+                self._action()
+
+    def open(self, path: str) -> int:
+        self._look()
+        return super().open(path)
+
+    def read_at(self, fd: int, offset: int, length: int, path: str) -> bytes:
+        self._look()
+        return super().read_at(fd, offset, length, path)
+
+    def exists(self, path: str) -> bool:
+        self._look()
+        return super().exists(path)
+
+    def size(self, path: str) -> int:
+        self._look()
+        return super().size(path)
+
+    def link(self, source: str, target: str) -> None:
+        self._look()
+        super().link(source, target)
 
 
 def opened(path: str, disk: Disk, *, threads: int = 0) -> Store:

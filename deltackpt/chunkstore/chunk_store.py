@@ -22,10 +22,11 @@ from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.log_record import LogCorruptError, Position, Published
 from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
+from deltackpt.chunkstore.past import past
 from deltackpt.chunkstore.reserve import despite_full_disk
 from deltackpt.chunkstore.update import OvertakenError, Update
 from deltackpt.chunkstore.view import View
-from deltackpt.errors import CorruptError, StorageError, UnsupportedError
+from deltackpt.errors import CorruptError, DeltackptError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import PackId
 
@@ -100,7 +101,7 @@ class ChunkStore:
         os.makedirs(os.path.dirname(self.index.folder), exist_ok=True)
 
         def renew() -> None:
-            with self.index.renewing(damaged) as update:
+            with self.index.renewing(damaged, past(self.disk, self.layout)) as update:
                 if update is not None:
                     self._apply_new(update, {}, self._progress)
 
@@ -180,11 +181,19 @@ class ChunkStore:
 
     def _check_log(self) -> None:
         self._check_folder()
-        position, tail = self.look(lambda view: (view.position, view.tail))
-        if position.number and not self.is_tail(position, tail):
+        position, tail, known = self.look(lambda view: (view.position, view.tail, view.past))
+        another = known != past(self.disk, self.layout) and self._is_legible()
+        if another or (position.number and not self.is_tail(position, tail)):
             self.rebuild()
             position = self.look(lambda view: view.position)
         self.log.check(position)
+
+    def _is_legible(self) -> bool:
+        """Whether the log can be read to its end. While it cannot, an index may know what a repair has still to ask."""
+        try:
+            return all(published.number for published in self.log.every())
+        except DeltackptError:
+            return False
 
     def is_tail(self, position: Position, write_id: bytes) -> bool:
         """Whether the record before ``position`` is the one that the index knows; a damaged one is verify's affair."""

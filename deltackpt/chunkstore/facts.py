@@ -11,7 +11,7 @@ import xxhash
 from deltackpt.chunking.grid import TARGET_CHUNK_BYTES
 from deltackpt.chunkstore.layout import Layout, epoch_named
 from deltackpt.chunkstore.reserve import default_bytes, keep_reserve
-from deltackpt.errors import FormatError, InvalidInputError, NotFoundError, StorageError, UnsupportedError
+from deltackpt.errors import CorruptError, InvalidInputError, NotFoundError, StorageError, UnsupportedError
 from deltackpt.fs.disk import Disk, DiskFullError
 from deltackpt.ids import EpochId
 
@@ -65,7 +65,7 @@ class StoreFacts(msgspec.Struct, frozen=True):
 
 
 def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
-    """The facts of the store at ``layout``; NotAStoreError, FormatError or UnsupportedError otherwise."""
+    """The facts of the store at ``layout``; NotAStoreError, CorruptError or UnsupportedError otherwise."""
     _refuse_big_endian()
     try:
         data = disk.read(layout.facts, MAX_FACTS_BYTES)
@@ -98,15 +98,19 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
 def _is_ours(data: bytes) -> bool:
     """Whether it is of a format that is known but for the number that says so: that is damage, and no newer store."""
     try:
-        told = msgspec.json.decode(data, type=StoreFacts)
+        return facts_meant(msgspec.json.decode(data, type=StoreFacts)) is not None
     except msgspec.MsgspecError:
         return False
+
+
+def facts_meant(told: StoreFacts) -> StoreFacts | None:
+    """Facts of which the format may be damaged, with the one that their checksum is of; None when more is damaged."""
     meant = (msgspec.structs.replace(told, format=version) for version in READABLE)
-    return any(facts.checksum() == told.check for facts in meant)
+    return next((facts for facts in meant if facts.checksum() == told.check), None)
 
 
 def _refuse(layout: Layout, reason: str) -> StoreFacts:
-    raise FormatError(
+    raise CorruptError(
         f"{layout.facts!r} is damaged ({reason}); restore it from a copy, or run `deltackpt repair`:"
         " the data beside it is untouched"
     )

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 
 from deltackpt.chunkstore.environment import Environment, IndexDamagedError, shared_environment
 from deltackpt.chunkstore.log_record import Position
-from deltackpt.chunkstore.rows import EPOCH, STORE
+from deltackpt.chunkstore.rows import EPOCH, PAST, STORE
 from deltackpt.chunkstore.update import Update
 from deltackpt.chunkstore.view import View
 
@@ -50,7 +50,7 @@ class Index:
         return Update(environment, environment.lock.exclusive)
 
     @contextmanager
-    def renewing(self, damaged: int | None = None) -> Iterator[Update | None]:
+    def renewing(self, damaged: int | None = None, past: bytes = b"") -> Iterator[Update | None]:
         """An :class:`Update` of an empty index in the place of whatever is there; everybody else waits.
 
         None when that is not the one with the inode ``damaged`` any more: somebody else was faster.
@@ -64,4 +64,5 @@ class Index:
             with environment.writing() as tables:
                 tables.put(b"meta", STORE, self._store_id)
                 tables.put(b"meta", EPOCH, self._start.epoch)
+                tables.put(b"meta", PAST, past)
             yield Update(environment, nullcontext)

@@ -18,6 +18,7 @@ from deltackpt.chunkstore.rows import (
     LOST,
     OPENED,
     ORPHAN,
+    PAST,
     TAIL,
     CommitRow,
     PackRow,
@@ -63,6 +64,11 @@ class View:
     def tail(self) -> bytes:
         """The write id of that record: the log may have gone another way since, when it was copied or put back."""
         return self.tables.get(b"meta", TAIL) or b""
+
+    @property
+    def past(self) -> bytes:
+        """Which past the index was built from; see ``past.py``."""
+        return self.tables.get(b"meta", PAST) or b""
 
     @property
     def deletions(self) -> int:

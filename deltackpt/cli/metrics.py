@@ -8,8 +8,13 @@ from deltackpt.errors import InvalidInputError
 
 
 def metrics_of(texts: Iterable[str]) -> dict[str, float]:
-    """The numbers by name; InvalidInputError for a text that is no ``NAME=NUMBER``."""
-    return dict(map(_metric, texts))
+    """The numbers by name; InvalidInputError for a text that is no ``NAME=NUMBER``, or a name given twice."""
+    metrics: dict[str, float] = {}
+    for name, value in map(_metric, texts):
+        if name in metrics:
+            raise InvalidInputError(f"--metric {name!r} is given twice; give one value for each name")
+        metrics[name] = value
+    return metrics
 
 
 def _metric(text: str) -> tuple[str, float]:

@@ -18,6 +18,7 @@ from deltackpt.chunkstore.heads import Heads, inline_heads, read_heads, split_id
 from deltackpt.chunkstore.location import inline_pack
 from deltackpt.chunkstore.log_record import Position, Published
 from deltackpt.chunkstore.pack import PackCorruptError
+from deltackpt.chunkstore.past import past
 from deltackpt.errors import CorruptError
 from deltackpt.history.objects import CommitObject, decode
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
@@ -34,17 +35,15 @@ _put_by: weakref.WeakKeyDictionary[ChunkStore, Survey] = weakref.WeakKeyDictiona
 
 
 def take_survey(store: ChunkStore) -> Survey:
-    """The survey that was put by, while the log goes on from it; else a new one. It is the caller's alone."""
+    """The survey that was put by, while the log goes on from it and no repair has changed it; else a new one.
+
+    It is the caller's alone.
+    """
     found = _put_by.pop(store, None)
-    if found is None or not store.is_tail(found.position, found._tail) or found._put_aside != _put_aside(store):
+    if found is None or not store.is_tail(found.position, found._tail) or found._past != past(store.disk, store.layout):
         return Survey(store)
     found.store = store
     return found
-
-
-def _put_aside(store: ChunkStore) -> list[str]:
-    """What repairs have put aside: of a log record that was damaged and replaced the past may be another since."""
-    return store.disk.names(store.layout.quarantine)
 
 
 @dataclass(slots=True)
@@ -75,11 +74,11 @@ class Survey:
     losses: int = 0
     inline_bytes: dict[EpochId, int] = field(default_factory=dict)
     _tail: bytes = b""
-    _put_aside: list[str] = field(init=False)
+    _past: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         self.position = self.store.log.start
-        self._put_aside = _put_aside(self.store)
+        self._past = past(self.store.disk, self.store.layout)
 
     @property
     def packs(self) -> Mapping[PackId, Pack]:

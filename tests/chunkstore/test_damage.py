@@ -23,7 +23,7 @@ from deltackpt.chunkstore.layout import Layout
 from deltackpt.chunkstore.plain_cache import CommitPlains
 from deltackpt.chunkstore.reader import ChunkReader
 from deltackpt.chunkstore.transaction import Transaction
-from deltackpt.errors import CorruptError, DeltackptError, FormatError, UnsupportedError
+from deltackpt.errors import CorruptError, DeltackptError, UnsupportedError
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import ChunkId
 
@@ -205,7 +205,7 @@ def test_the_facts(small: Store) -> None:
     for _ in damaged(path, iter([*flips(data), *cuts(data)])):
         try:
             assert read_facts(Disk(), layout) == facts
-        except FormatError as error:
+        except CorruptError as error:
             refused.append(str(error))
     assert len(refused) > 1_500
     assert all("store.json" in text and "\n" not in text for text in refused)

@@ -12,10 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import damage, log_file
 
 from deltackpt import Store
 from deltackpt.chunkstore import index_folder
 from deltackpt.chunkstore.index_folder import NoLocalFolderError
+from deltackpt.chunkstore.layout import Layout
+from deltackpt.chunkstore.view import View
+from deltackpt.fs.disk import Disk
+from deltackpt.maintenance import gc
+from deltackpt.maintenance.repair.quarantine import keep_copy
 
 Shares = Callable[..., None]
 
@@ -39,6 +45,15 @@ def shares(monkeypatch: pytest.MonkeyPatch) -> Shares:
         monkeypatch.setattr(index_folder, "filesystem_kind", lambda path: "nfs4")
 
     return mount
+
+
+def rows(store: Store) -> list[tuple[bytes, bytes, bytes]]:
+    """Where each chunk is, and each commit, as the index has it."""
+
+    def everything(view: View) -> list[tuple[bytes, bytes, bytes]]:
+        return [(table, *row) for table in (b"chunks", b"commits", b"packs", b"refs") for row in view.tables.all(table)]
+
+    return store._repository.chunks.look_now(everything)
 
 
 def own(machine: Path) -> Path:
@@ -67,6 +82,59 @@ def test_two_copies_of_one_store_on_a_share_do_not_mix(store: Store, machine: Pa
         there = two.commit({"y": np.arange(7)}, step=2)
         assert one.resolve("main").id == here.id
         assert two.resolve("main").id == there.id
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged", "archived"])
+def test_another_machine_notices_a_repair(
+    store: Store, machine: Path, shares: Shares, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Its index knows what a record said before it was damaged, and the last record is still the same."""
+    store.commit({"b": b"some bytes that travel within the record"}, step=1)
+    store.tag("first", "step:1")
+    store.delete_tag("first")
+    store.commit({"w": np.arange(9)}, step=2)
+    if how == "archived":
+        monkeypatch.setattr(gc, "EPOCH_RECORDS", 1)
+        store.gc()
+    shares(store.path)
+
+    def on(host: str) -> Store:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(machine / host))
+        return Store(store.path)
+
+    with on("there") as there:
+        before = rows(there)
+        folder = there.index_path
+    store.close()
+    if how == "archived":
+        (segment,) = Path(store.path, "segments").iterdir()
+        damage(segment, 60)
+    elif how == "missing":
+        log_file(store, 1).unlink()
+    else:
+        damage(log_file(store, 1), 60)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(machine / "here"))
+    Store.repair(store.path, execute=True)
+    with on("here") as here, on("there") as there:
+        assert there.index_path == folder != here.index_path
+        assert rows(there) == rows(here) != before
+        inode = Path(folder, "lmdb").stat().st_ino
+    with on("there"):
+        assert Path(folder, "lmdb").stat().st_ino == inode, "once is enough"
+
+
+def test_an_index_is_kept_while_the_log_is_not_mended(store: Store) -> None:
+    """A repair that was interrupted has left a name in quarantine, and the next one needs what the index knows."""
+    store.commit({"w": np.arange(9)}, step=1)
+    store.commit({"w": np.arange(7)}, step=2)
+    before = rows(store)
+    damage(log_file(store, 1), 60)
+    keep_copy(Disk(), Layout(store.path), str(log_file(store, 1)), "0000000000000001.rec")
+    with Store(store.path) as opened:
+        assert rows(opened) == before
+    assert Store.repair(store.path, execute=True).ok
+    with Store(store.path) as opened:
+        assert [commit.step for commit in opened.log("main")] == [2, 1]
 
 
 def test_a_home_on_a_share_is_no_place_for_an_index(store: Store, machine: Path, shares: Shares) -> None:

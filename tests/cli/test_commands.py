@@ -182,6 +182,9 @@ def test_branches_are_listed_begun_moved_and_deleted(cli: Cli, history: Store) -
     assert history.resolve("side").step == 30
     assert cli("branch", "-d", "side").out == "deleted branch side\n"
     assert [branch["name"] for branch in cli("branch", "--json").document] == ["dev", "main"]
+    assert cli("branch", "side", "main").code == 0
+    assert cli("branch", "-d", f"{history.path}#side").out == "deleted branch side\n"
+    assert "side" not in history.branches()
 
 
 def test_tags_are_listed_set_moved_and_deleted(cli: Cli, history: Store) -> None:
@@ -192,6 +195,9 @@ def test_tags_are_listed_set_moved_and_deleted(cli: Cli, history: Store) -> None
     assert history.tags()["best"].step == 20
     assert cli("tag", "-d", "best").out == "deleted tag best\n"
     assert list(history.tags()) == ["try"]
+    assert cli("tag", "-d", f"{history.path}#try").out == "deleted tag try\n"
+    assert history.tags() == {}
+    assert cli("tag", "-d", f"{history.path}-none#try").code == 3
 
 
 def test_stats_add_up(cli: Cli, history: Store) -> None:

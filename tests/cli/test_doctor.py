@@ -45,7 +45,7 @@ def test_a_problem_comes_with_what_to_do(cli: Cli, history: Store) -> None:
 
 def test_a_store_that_does_not_open(cli: Cli, history: Store) -> None:
     Path(history.path, "store.json").write_text("{")
-    assert cli("--store", history.path, "log").code == 6
+    assert cli("--store", history.path, "log").code == 5
     done = cli("--store", history.path, "doctor")
     assert done.code == 1
     assert "is damaged" in done.out

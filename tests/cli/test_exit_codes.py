@@ -63,6 +63,11 @@ def test_the_page_has_the_code_of_every_kind_of_error() -> None:
         (["tag", "try"], 2, None),
         (["branch", "a b"], 2, None),
         (["help", "nope"], 3, None),
+        (
+            ["annotate", "main", "--metric", "acc=1", "--metric", "acc=2"],
+            2,
+            "--metric 'acc' is given twice; give one value for each name",
+        ),
     ],
 )
 def test_an_error_is_one_line_and_a_code(
@@ -85,6 +90,16 @@ def test_damaged_files_and_unknown_kinds_have_codes_of_their_own(cli: Cli, histo
     config = tmp_path / "config.json"
     config.write_text("{lr: 1}")
     assert cli("--store", history.path, "commit", model, "--config", config).code == 6
+
+
+def test_damage_has_one_code_wherever_it_is(cli: Cli, history: Store) -> None:
+    path = Path(history.path, "store.json")
+    path.write_text(path.read_text().replace('"check": "', '"check": "0'))
+    done = cli("--store", history.path, "log")
+    assert (done.code, done.err.count("\n")) == (5, 1)
+    assert "store.json' is damaged" in done.err
+    assert cli("--store", history.path, "repair", "--execute").code == 0
+    assert cli("--store", history.path, "log").code == 0
 
 
 def test_a_message_of_several_lines_stays_one(cli: Cli) -> None:

@@ -75,6 +75,19 @@ def test_a_repair_has_changed_the_past(store: Store) -> None:
         assert put_by(store) == anew(fresh)
 
 
+def test_a_repair_has_put_a_record_where_one_was_missing(store: Store) -> None:
+    """What the record brought by itself is gone with it; who still knows that must ask again."""
+    store.commit({"b": b"some bytes that travel within the record"}, step=1)
+    store.commit({"w": noise(2)}, step=2)
+    store.gc()
+    log_file(store, 1).unlink()
+    shutil.rmtree(store.index_path)
+    Store.repair(store.path, execute=True)
+    with Store(store.path) as fresh:
+        assert put_by(store) == anew(fresh)
+    assert Store.repair(store.path).empty
+
+
 def test_a_pack_that_two_records_name(store: Store) -> None:
     """A network file system may lose the answer, and have the record twice. A gc takes nothing of it for garbage."""
     store.commit({"w": noise(1)}, step=1)

@@ -16,7 +16,7 @@ import pytest
 from disks import damage, files, log_file, make_newer, packs, truth
 from skeleton_round_trip import assert_same
 
-from deltackpt import CorruptError, DeltackptError, FormatError, Options, StorageError, Store
+from deltackpt import CorruptError, DeltackptError, Options, StorageError, Store
 from deltackpt.chunkstore.pack import read_entries
 from deltackpt.errors import UnsupportedError
 from deltackpt.fs.disk import Disk
@@ -40,7 +40,7 @@ def test_a_store_of_a_newer_format(store: Store) -> None:
 )
 def test_facts_that_are_damaged(store: Store, text: str) -> None:
     Path(store.path, "store.json").write_text(text)
-    with pytest.raises(FormatError, match=r"store\.json' is damaged .*; restore it from a copy"):
+    with pytest.raises(CorruptError, match=r"store\.json' is damaged .*; restore it from a copy"):
         Store(store.path)
 
 

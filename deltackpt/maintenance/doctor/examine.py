@@ -12,7 +12,7 @@ from deltackpt.chunkstore.facts import StoreFacts, read_facts
 from deltackpt.chunkstore.index_folder import index_folder
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.chunkstore.log import Log
-from deltackpt.errors import FormatError
+from deltackpt.errors import CorruptError, FormatError
 from deltackpt.fs.disk import Disk
 from deltackpt.maintenance.doctor.checkup import Checkup, Trouble
 from deltackpt.maintenance.doctor.folder import folder_troubles, look_at_folder
@@ -59,7 +59,7 @@ def examine(path: str) -> Checkup:
 def _facts(disk: Disk, layout: Layout, troubles: list[Trouble]) -> StoreFacts | None:
     try:
         return read_facts(disk, layout)
-    except FormatError as error:
+    except (CorruptError, FormatError) as error:
         what, _, advice = str(error).partition("; ")
         troubles.append(Trouble(what, advice))
         return None

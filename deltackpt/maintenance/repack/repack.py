@@ -13,10 +13,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from deltackpt.chunkstore.record import RecordHead
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.codec.encode import DEFAULT_BUDGET
+from deltackpt.errors import LockedError, NotFoundError
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, CommitId
 from deltackpt.maintenance.abreast import publish_abreast
@@ -34,7 +36,9 @@ from deltackpt.maintenance.survey import Survey
 
 # Bytes of records in one step.
 STEP_BYTES = 256 << 20
+_MAX_RESTARTS = 10
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 
 
@@ -63,12 +67,12 @@ def repack(
     if not dry_run:
         collect(repository)
     work = _Repacking(repository, recompress, dry_run, progress)
-    seconds = work.seconds()
-    work.run()
+    seconds = work.beside_deletions(work.seconds)
+    work.beside_deletions(work.run)
     if not dry_run:
         collect(repository)
     after = occupied_bytes(repository.chunks) if not dry_run else before + work.growth
-    return RepackReport(work.records, before, after, seconds, work.seconds())
+    return RepackReport(work.records, before, after, seconds, work.beside_deletions(work.seconds))
 
 
 @dataclass(slots=True)
@@ -83,6 +87,9 @@ class _Repacking:
     _reencoder: Reencoder = field(init=False)
 
     def __post_init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._collector = Collector(self.repository)
         self._collector.look()
         self._reencoder = Reencoder(self._survey, self.repository.reader, self._collector.marks.chunks)
@@ -90,6 +97,19 @@ class _Repacking:
     @property
     def _survey(self) -> Survey:
         return self._collector.survey
+
+    def beside_deletions(self, task: Callable[[], T]) -> T:
+        """What ``task`` gives, which is begun again when others took away what it was about; published steps stay."""
+        for _ in range(_MAX_RESTARTS):
+            taken = self._survey.losses
+            try:
+                return task()
+            except (NotFoundError, FileNotFoundError):
+                self._collector.look()
+                if self._survey.losses == taken:
+                    raise
+                self._begin()
+        raise LockedError(f"gave up after a gc overtook this repack {_MAX_RESTARTS} times; let it finish")
 
     def seconds(self) -> float:
         """Estimated time to check out the newest commit, by what its chunks cost to decode."""
@@ -111,6 +131,8 @@ class _Repacking:
 
     def run(self) -> None:
         """Block by block; what makes up a step is published before more is encoded."""
+        if self.dry_run:
+            self.records = self.growth = 0
         live = live_records(self._survey, self._collector.marks.chunks)
         budget = self.repository.options.chain_budget or DEFAULT_BUDGET
         favoured = frozenset(self._chunks(self._precious()))

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from deltackpt.chunkstore.facts import MAX_FACTS_BYTES, NotAStoreError, StoreFacts, read_facts, write_facts
+from deltackpt.chunkstore.facts import (
+    MAX_FACTS_BYTES,
+    READABLE,
+    NotAStoreError,
+    StoreFacts,
+    facts_meant,
+    read_facts,
+    write_facts,
+)
 from deltackpt.chunkstore.layout import Layout, epoch_named
 from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.reserve import reserve_held
-from deltackpt.errors import CorruptError, FormatError, UnsupportedError
+from deltackpt.errors import CorruptError
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import EpochId
 from deltackpt.maintenance.repair.plan import Mend
 from deltackpt.maintenance.repair.quarantine import keep_copy
+
+# Nothing in store.json needs an escape, nor digits without end.
+_FIELD = re.compile(rb'"([a-z_]+)": *("[ !#-\[\]-~]*"|0|[1-9][0-9]{0,18})')
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +57,31 @@ def plan_facts(disk: Disk, layout: Layout) -> FactsRepair:
     """NotAStoreError when there is nothing that they could be derived from; UnsupportedError when they are newer."""
     try:
         return FactsRepair(disk, layout, read_facts(disk, layout), needed=False)
-    except UnsupportedError:
-        raise
-    except (FormatError, NotAStoreError):
+    except (CorruptError, NotAStoreError):
         first = _first_epoch(disk, layout)
         if first is None:
             raise
     legible = _legible(disk, layout)
-    fresh = StoreFacts.new(_created(disk, layout, first), reserve_held(disk, layout))
-    told = {"epoch": str(first), "store_id": _id(legible) or fresh.store_id}
+    facts = _meant(legible) or _derived(disk, layout, first, legible)
+    return FactsRepair(disk, layout, facts, needed=True)
+
+
+def _meant(legible: dict[str, Any]) -> StoreFacts | None:
+    """All of them, when nothing is damaged but the format and what stands between the fields."""
+    with suppress(msgspec.ValidationError):
+        return facts_meant(msgspec.convert(legible, StoreFacts))
+    return None
+
+
+def _derived(disk: Disk, layout: Layout, first: EpochId, legible: dict[str, Any]) -> StoreFacts:
+    """From what lies beside them, and what is still legible and possible."""
+    facts = StoreFacts.new(_created(disk, layout, first), reserve_held(disk, layout))
+    facts = msgspec.structs.replace(facts, epoch=str(first), store_id=_id(legible) or facts.store_id)
+    if legible.get("format") in READABLE:
+        facts = msgspec.structs.replace(facts, format=legible["format"])
     if isinstance(size := legible.get("chunk_bytes"), int) and 0 < size < 1 << 27:
-        told["chunk_bytes"] = size  # type: ignore[assignment]
-    facts = msgspec.structs.replace(fresh, **told)
-    return FactsRepair(disk, layout, msgspec.structs.replace(facts, check=facts.checksum()), needed=True)
+        facts = msgspec.structs.replace(facts, chunk_bytes=size)
+    return msgspec.structs.replace(facts, check=facts.checksum())
 
 
 def _first_epoch(disk: Disk, layout: Layout) -> EpochId | None:
@@ -70,9 +94,10 @@ def _first_epoch(disk: Disk, layout: Layout) -> EpochId | None:
 
 
 def _legible(disk: Disk, layout: Layout) -> dict[str, Any]:
-    """What the damaged file seems to say."""
-    with suppress(FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return msgspec.json.decode(disk.read(layout.facts, MAX_FACTS_BYTES), type=dict[str, Any])
+    """What the fields of the damaged file seem to say, whatever stands between them."""
+    with suppress(FileNotFoundError):
+        found = _FIELD.findall(disk.read(layout.facts, MAX_FACTS_BYTES))
+        return {name.decode(): msgspec.json.decode(value) for name, value in found}
     return {}
 
 

@@ -106,6 +106,8 @@ class LogRepair:
             disk.rename(staged, path)
         else:
             try:
+                # Whoever has read the record that was here learns by this name that there is another.
+                keep_copy(disk, layout, staged, f"{published.number:016d}-{published.epoch}.rec.missing")
                 disk.link(staged, path)
             except FileExistsError:
                 raise ConflictError(

@@ -20,7 +20,7 @@ from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import Position, RefMove
 from deltackpt.chunkstore.pack_files import pack_path
 from deltackpt.chunkstore.record import RecordCorruptError, check
-from deltackpt.chunkstore.transaction import Decision, Transaction
+from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.codec.encode import DEFAULT_BUDGET
 from deltackpt.errors import StorageError
 from deltackpt.history.refs import Branch, parse_key
@@ -57,6 +57,17 @@ class PackRepair:
     fetched: dict[ChunkId, Source]
     losses: tuple[Problem, ...]
     stale_index: Mend | None
+    # How often anything had been taken from the store before it was looked at.
+    _taken: int
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether something was found missing or damaged that may have been collected since, and is not lost then."""
+        return bool(self._absent) and self.survey.losses > self._taken
+
+    @property
+    def _absent(self) -> set[ChunkId]:
+        return self.missing - self.survey.in_use.keys() - self.survey.lost
 
     @property
     def _needed(self) -> bool:
@@ -134,13 +145,14 @@ class PackRepair:
         """A gc may have taken some of it since the plan was made, or a commit have brought some of it again."""
         gone = sorted(pack for pack in self.causes if pack in self.survey.packs)
         here = {chunk for pack in gone for chunk in _chunks_in_use(self.survey, pack)}
-        absent = self.missing - self.survey.in_use.keys() - self.survey.lost
+        if self.is_overtaken:
+            raise StaleTransactionError("what was found missing may have been collected meanwhile")
         return Decision(
             "repair",
             refs=tuple(dangling_refs(self.survey)),
             gone=tuple(gone),
             quarantined=tuple(pack for pack in gone if inline_record(pack) is None),
-            lost=tuple(sorted(chunk for chunk in here | absent if not transaction.contains(chunk))),
+            lost=tuple(sorted(chunk for chunk in here | self._absent if not transaction.contains(chunk))),
         )
 
 
@@ -150,6 +162,7 @@ def plan_packs(repository: Repository, sources: Sequence[Source], progress: Prog
         replay = inspection.contents.replay
         if replay is None:
             raise StorageError("the log was damaged while it was being repaired; run `deltackpt repair` again")
+        taken = replay.losses
         inspection.read(None, progress)
         for finding in inspection.findings:
             if finding.unread:
@@ -172,6 +185,7 @@ def plan_packs(repository: Repository, sources: Sequence[Source], progress: Prog
             search.fetched,
             losses,
             None if different is None else Mend(different.what, "built again"),
+            taken,
         )
 
 

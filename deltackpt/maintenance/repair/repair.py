@@ -57,12 +57,10 @@ def repair(
     if (facts.needed or log.needed) and not execute:
         return RepairPlan(tuple(mends), log.losses(), complete=False)
     if log.needed:
+        # What a damaged record carried stands elsewhere in its substitute: the index is built again when it is opened.
         log.execute()
     with ExitStack() as stack:
         repository = stack.enter_context(closing(Repository(path, Options(), lambda done, total: None, disk)))
-        if log.needed:
-            # What the damaged record carried stands elsewhere in its substitute.
-            repository.chunks.rebuild()
         restorations = list(plan_restorations(repository.chunks))
         mends += [restoration.mend for restoration in restorations]
         if restorations and not execute:
@@ -90,5 +88,7 @@ def _repair_packs(
         with suppress(StaleTransactionError, FileNotFoundError):
             if execute:
                 plan.execute()
+            elif plan.is_overtaken:
+                continue
             return RepairPlan(tuple(mends), plan.losses)
     raise LockedError(f"gave up after a gc overtook this repair {_MAX_RESTARTS} times; let it finish")

@@ -72,14 +72,18 @@ class _Packs(Mapping[PackId, Sequence[PackEntry]]):
 def read_contents(store: ChunkStore, frames: Frames, findings: list[Finding]) -> Contents:
     """Replay the log and read the frame of every pack; what is wrong with either goes to ``findings``."""
     replay = Replay(store, frames=frames)
-    try:
-        replay.advance()
-    except DeltackptError as error:
-        findings += _damaged_records(store) or [Finding.of(error)]
-        return _from_index(store, frames, findings)
-    for pack, row in store.look_now(lambda view: view.packs()).items():
-        if pack in replay.packs:
-            frames.compare(pack, row.size, row.records)
+    while True:
+        try:
+            replay.advance()
+        except DeltackptError as error:
+            findings += _damaged_records(store) or [Finding.of(error)]
+            return _from_index(store, frames, findings)
+        for pack, row in store.look_now(lambda view: view.packs()).items():
+            if pack in replay.packs:
+                frames.compare(pack, row.size, row.records)
+        # A file that is missing may be one that a gc has taken: then there is a record that says so.
+        if replay.is_current:
+            break
     findings += [finding for pack, finding in frames.findings.items() if pack in replay.packs]
     return Contents(_Packs(replay.holdings), replay.in_use, replay.lost, frames, replay)
 

@@ -33,8 +33,16 @@ class Frames:
         if pack in self.findings:
             return
         path = self.store.layout.pack(pack)
-        if self._counts[pack] != records or self.store.disk.size(path) != size:
+        try:
+            same = self._counts[pack] == records and self.store.disk.size(path) == size
+        except FileNotFoundError:
+            self.findings[pack] = self._missing(pack)
+            return
+        if not same:
             self.findings[pack] = Finding(f"pack {pack.short} ({path}) is not the one that was published", pack=pack)
+
+    def _missing(self, pack: PackId) -> Finding:
+        return Finding(f"pack {pack.short} ({self.store.layout.pack(pack)}) is missing", pack=pack)
 
     def _heads(self, pack: PackId) -> Heads:
         path = self.store.layout.pack(pack)
@@ -42,7 +50,7 @@ class Frames:
             heads = read_heads(self.store.disk, path, pack)
             size = self.store.disk.size(path)
         except FileNotFoundError:
-            self.findings[pack] = Finding(f"pack {pack.short} ({path}) is missing", pack=pack)
+            self.findings[pack] = self._missing(pack)
             return Heads.of([])
         except DeltackptError as error:
             self.findings[pack] = Finding.of(error, pack=pack)

@@ -16,7 +16,7 @@ from deltackpt.history.deletion import delete
 from deltackpt.ids import ChunkId
 from deltackpt.maintenance.gc import collect
 from deltackpt.maintenance.repack import repack as repacking
-from deltackpt.maintenance.repack.reversal import FAVOURED_BUDGET
+from deltackpt.maintenance.repack.reversal import FAVOURED_BUDGET, Reversal
 
 STEPS = 9
 State = dict[str, np.ndarray]
@@ -205,6 +205,39 @@ def test_a_gc_between_two_steps_is_made_way_for(
     assert store.repack().records > 0
     with Store(store.path) as other:
         assert_whole(other, steps(states))
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_newest_commits_are_taken_away_meanwhile(
+    store: Store, run: list[State], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """What is left is repacked, and the report is finished."""
+    committed(store, run[:4])
+    for state in run[4:]:
+        store.commit(state, branch="short", parent="main" if state is run[4] else None)
+    looks = iter(range(1, 1000))
+    chunks, planned = repacking.kept_parts, Reversal.planned
+
+    def look() -> None:
+        if next(looks) == number:
+            with Store(store.path) as other:
+                other.delete_branch("short")
+                other.gc()
+
+    def listed(*arguments: Any) -> Any:
+        look()
+        return chunks(*arguments)
+
+    def plan(*arguments: Any) -> Any:
+        look()
+        return planned(*arguments)
+
+    monkeypatch.setattr(repacking, "kept_parts", listed)
+    monkeypatch.setattr(Reversal, "planned", plan)
+    with Store(store.path) as busy:
+        assert busy.repack().after_seconds > 0
+    with Store(store.path) as other:
+        assert_whole(other, steps(run[:4]))
 
 
 def test_what_cannot_be_read_stays_as_it_is(store: Store, run: list[State]) -> None:

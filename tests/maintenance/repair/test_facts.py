@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from damaged import STEPS, build, check_mended, loads
 from disks import make_newer
 
 from deltackpt import InvalidInputError, NotFoundError, Store
+from deltackpt.chunkstore.facts import read_facts, write_facts
+from deltackpt.chunkstore.layout import Layout
 from deltackpt.errors import UnsupportedError
+from deltackpt.fs.disk import Disk
 
 
 @pytest.mark.parametrize("how", ["a digit", "the version", "nonsense", "nested too deep", "missing"])
@@ -40,6 +44,34 @@ def test_store_json(tmp_path: Path, how: str) -> None:
     with Store(tmp_path / "store") as store:
         for step in STEPS:
             loads(store, step)
+    check_mended(tmp_path / "store", {})
+
+
+@pytest.mark.parametrize(
+    ("sound", "damaged"),
+    [
+        ('"format": 0', '"format": 1'),
+        ('"format": 0', '"format": 8'),
+        ("{\n", "{{"),
+        ('"chunk_bytes": ', '"chunk_bytes"; '),
+        ('"check": "', '"check": "0'),
+        ('"created": "2', '"created": "3'),
+    ],
+)
+def test_a_store_of_an_older_version_keeps_it(tmp_path: Path, sound: str, damaged: str) -> None:
+    build(tmp_path / "store").close()
+    disk, layout = Disk(), Layout(str(tmp_path / "store"))
+    older = msgspec.structs.replace(read_facts(disk, layout), format=0)
+    write_facts(disk, layout, msgspec.structs.replace(older, check=older.checksum()))
+    path = tmp_path / "store" / "store.json"
+    whole = path.read_text()
+    path.write_text(whole.replace(sound, damaged))
+    assert path.read_text() != whole
+    assert Store.repair(tmp_path / "store", execute=True).ok
+    after = read_facts(disk, layout)
+    assert (after.format, after.store_id) == (0, older.store_id)
+    if "check" not in sound and "created" not in sound and "chunk" not in sound:
+        assert path.read_text() == whole, "every field is legible, and the checksum is of format 0"
     check_mended(tmp_path / "store", {})
 
 

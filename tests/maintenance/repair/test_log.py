@@ -257,6 +257,41 @@ def test_a_damaged_segment(archived: Store, share: float) -> None:
     check_mended(archived.path, {})
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["with its index", "without an index"])
+def test_two_damaged_segments(archived: Store, known: bool) -> None:
+    """Both are mended at once. Without an index the commits of the damaged records are lost, and named."""
+    for step in (11, 12, 13):
+        archived.commit(small(step), step=step)
+    archived.gc()
+    segments = sorted(Path(archived.path, "segments").glob("*.seg"))
+    assert len(segments) == 2
+    before = rows(archived)
+    doomed = [archived.resolve("step:2").id, archived.resolve("step:12").id]
+    kept_commits = {step: archived.resolve(f"step:{step}").id for step in (1, 3, 4, 11, 13)}
+    for path, commit in zip(segments, doomed, strict=True):
+        # A commit's bytes stand in the record that brought it; those after it name it as a parent or a ref.
+        row = archived._repository.chunks.look(lambda view, commit=commit: view.commit(commit))
+        assert row is not None
+        damage(path, path.read_bytes().index(row.data) + 5)
+    if not known:
+        without_index(archived)
+    plan = Store.repair(archived.path, execute=True)
+    assert sum("of the log is damaged" in mend.what for mend in plan.mends) == 2
+    named = {affected.commit for problem in plan.losses for affected in problem.affects}
+    assert named == (set() if known else set(doomed))
+    with Store(archived.path) as store:
+        mended = rows(store)
+        assert not known or mended == before
+        assert store.verify(data=True).ok
+        for step, commit in kept_commits.items():
+            assert store.load(str(commit))["n"] == step, "by its id: lines end where a commit is lost"
+    kept = sorted(path.name for path in Path(archived.path, "quarantine").iterdir())
+    assert kept == [path.name for path in segments]
+    assert Store.repair(archived.path, execute=True).empty, "twice is once"
+    with again(archived.path) as store:
+        assert rows(store) == mended
+
+
 class Busy(Disk):
     """Does something at each of the first reads of a log record."""
 

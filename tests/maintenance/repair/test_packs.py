@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from damaged import STEPS, build, check_mended, loads, lost, noise, pack_of, place_of, state, w_at
-from disks import Overtaken, damage, files
+from disks import Meanwhile, Overtaken, damage, files
 
 from deltackpt import CorruptError, InvalidInputError, Store
 from deltackpt.chunkstore.transaction import Transaction
+from deltackpt.ids import ChunkId
 from deltackpt.maintenance.repair.repair import repair
 
 
@@ -28,6 +30,10 @@ def run(tmp_path: Path) -> Iterator[Store]:
 
 def quarantined(store: Store) -> list[str]:
     return sorted(path.name for path in Path(store.path, "quarantine").glob("*"))
+
+
+def lost_chunks(store: Store) -> frozenset[ChunkId]:
+    return store._repository.chunks.look_now(lambda view: view.lost())
 
 
 def flip(store: Store, plain: object) -> Path:
@@ -214,3 +220,43 @@ def test_a_gc_takes_the_damaged_pack_meanwhile(run: Store) -> None:
     assert repair(run.path, execute=True, disk=disk).ok
     assert not path.exists()
     check_mended(run.path, {})
+
+
+@pytest.mark.parametrize("garbage_is_damaged", [False, True])
+def test_a_gc_at_any_moment_loses_nothing(run: Store, tmp_path: Path, garbage_is_damaged: bool) -> None:
+    """What a gc of another process takes away meanwhile is collected, and not lost, damaged or not."""
+    plain = noise(77, 50_000)
+    run.commit({"only": plain, "small": noise(78, 100)}, branch="short")
+    run.commit({"only": noise(79, 50_000)}, branch="short")
+    if garbage_is_damaged:
+        flip(run, plain)
+    run.close()
+
+    def repaired(number: int) -> Meanwhile:
+        copy, needed = tmp_path / f"copy-{number}", set()
+        shutil.copytree(run.path, copy)
+
+        def collected() -> None:
+            with Store(copy) as other:
+                # Declared while a commit still needed them.
+                needed.update(lost_chunks(other))
+                if "short" in other.branches():
+                    other.delete_branch("short")
+                other.gc()
+
+        disk = Meanwhile(number, collected)
+        plan = repair(str(copy), execute=True, disk=disk)
+        if number:
+            assert not any(a.commit in kept for problem in plan.losses for a in problem.affects), number
+            with Store(copy) as other:
+                assert lost_chunks(other) == needed, number
+                assert other.verify(data=True).ok, number
+            assert Store.repair(copy).empty, number
+        shutil.rmtree(copy)
+        return disk
+
+    with Store(run.path) as store:
+        kept = {commit.id for commit in store.log("main")}
+    calls = repaired(0).calls
+    for number in range(1, calls, max(1, calls // 60)):
+        repaired(number)
