@@ -47,6 +47,7 @@ def outcome(path: str, refuse: Callable[[], None], work: Callable[[Store], objec
     child = os.fork()
     if not child:
         code = Outcome.OTHER
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(PATIENCE)
         try:
             with small_files():
@@ -55,7 +56,8 @@ def outcome(path: str, refuse: Callable[[], None], work: Callable[[Store], objec
                 refuse()
                 work(store)
             code = Outcome.DONE
-        except MemoryError:
+        except (MemoryError, SystemError):
+            # The second is of NumPy, which takes what it was refused for a mistake of its own.
             code = Outcome.NO_MEMORY
         except RuntimeError as error:
             # What Python says where it has no memory for a lock or a thread.
