@@ -27,6 +27,8 @@ LMDB_FORMAT = 0
 # What compacting copies at most, a matter of 50 ms; and files below which nobody would notice.
 _MAX_COPIED = 32 << 20
 _LEAST_COMPACTED = 1 << 20
+# What is read before it is used, a matter of 50 ms when it is cached.
+_MOST_READ_THROUGH = 256 << 20
 
 TABLES = (b"meta", b"chunks", b"packs", b"commits", b"order", b"refs")
 _INITIAL_MAP = 64 << 20
@@ -124,6 +126,7 @@ class Environment:
         self._env: lmdb.Environment | None = None
         self._handles: dict[bytes, lmdb._Database] = {}
         self._inode = 0
+        self._legible = 0
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
     @contextlib.contextmanager
@@ -137,6 +140,7 @@ class Environment:
                         with txn:
                             yield Tables(txn, self._handles)
                         return
+                self._require_legible()
                 with self.lock.exclusive():
                     self._open()
 
@@ -273,6 +277,21 @@ class Environment:
         _check_length(self._env, self._path)
         self._handles = {name: self._env.open_db(name, create=False) for name in TABLES}
 
+    def _require_legible(self) -> None:
+        """IndexDamagedError when the disk cannot read the file: touching such a page of the map would kill the process.
+
+        Once in a process for each file, and not where that takes longer than opening may.
+        """
+        inode = self.inode()
+        if inode in (0, self._legible):
+            return
+        path = os.path.join(self._path, "data.mdb")
+        try:
+            _read_through(path)
+        except OSError as error:
+            raise IndexDamagedError(f"{path!r} cannot be read: {os.strerror(error.errno or 0)}", inode) from error
+        self._legible = inode
+
     def _close(self) -> None:
         if self._env is not None:
             self._env.close()
@@ -292,7 +311,7 @@ class Environment:
         except (lmdb.Error, LockFolderMissingError) as error:
             raise IndexDamagedError(str(error), self._inode) from error
         except IndexDamagedError as error:
-            error.inode = self._inode
+            error.inode = error.inode or self._inode
             raise
 
 
@@ -308,6 +327,19 @@ def _open(path: str) -> lmdb.Environment:
         metasync=False,
         lib_version=LMDB_FORMAT,
     )
+
+
+def _read_through(path: str) -> None:
+    """Read all of a file that has no more than some megabytes; OSError when that fails."""
+    part = bytearray(1 << 20)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        # A read is cut short before what it cannot read, and the next one fails there.
+        while size <= _MOST_READ_THROUGH and os.readv(fd, [part]):
+            pass
+    finally:
+        os.close(fd)
 
 
 def _check_length(env: lmdb.Environment, path: str) -> None:

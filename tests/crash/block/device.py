@@ -7,11 +7,12 @@ touches nothing but the folder it is given, so that it never waits for the file 
 
 ``FOLDER/image`` is the disk as it is at first and goes along with it; ``FOLDER/log`` is what happened. What is written
 to ``MOUNTPOINT/told`` goes into the log between the writes, ``MOUNTPOINT/fault`` takes the fault that strikes from then
-on.
+on, ``MOUNTPOINT/bad`` a place that cannot be read any more.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -35,11 +36,12 @@ class RecordingDevice(mfusepy.Operations):  # type: ignore[misc]
         self._log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._fault: Fault | None = None
         self._calls: Counter[str] = Counter()
+        self._bad = range(0)
 
     def getattr(self, path: str, fh: Any = None) -> dict[str, int]:
         if path == "/":
             return {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2}
-        if path not in ("/disk", "/told", "/fault"):
+        if path not in ("/disk", "/told", "/fault", "/bad"):
             raise FileNotFoundError(2, path)
         size = os.fstat(self._image).st_size if path == "/disk" else 0
         return {"st_mode": stat.S_IFREG | 0o600, "st_nlink": 1, "st_size": size}
@@ -54,6 +56,8 @@ class RecordingDevice(mfusepy.Operations):  # type: ignore[misc]
 
     def read(self, path: str, size: int, offset: int, fi: Any) -> bytes:
         self._strike("read")
+        if max(offset, self._bad.start) < min(offset + size, self._bad.stop):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         return os.pread(self._image, size, offset)
 
     def write(self, path: str, data: bytes, offset: int, fi: Any) -> int:
@@ -63,8 +67,13 @@ class RecordingDevice(mfusepy.Operations):  # type: ignore[misc]
             case "/fault":
                 self._fault = Fault(**json.loads(data))
                 self._calls.clear()
+            case "/bad":
+                self._bad = range(*json.loads(data))
             case _:
                 self._strike("write")
+                if offset <= self._bad.start and self._bad.stop <= offset + len(data):
+                    # A drive takes other sectors for those that it could not read.
+                    self._bad = range(0)
                 os.pwrite(self._image, data, offset)
                 self._note(WRITTEN, offset, data)
         return len(data)

@@ -81,6 +81,10 @@ class Device:
         """From now on count the calls ``read``, ``write`` and ``flush``, and fail as ``fault`` says."""
         (self.served / "fault").write_text(json.dumps(asdict(fault)))
 
+    def spoil(self, place: range) -> None:
+        """From now on these bytes of the disk, and no others, cannot be read, until they are written again."""
+        (self.served / "bad").write_text(json.dumps([place.start, place.stop]))
+
     def events(self) -> list[Event]:
         return events(self.folder / "log")
 
@@ -146,6 +150,13 @@ def mounted(disk: Path, place: Path) -> Iterator[Path]:
     finally:
         if subprocess.run(["umount", place], check=False, capture_output=True, timeout=SECONDS).returncode:
             _run(["umount", "-l", place])
+
+
+def extents(path: Path) -> list[range]:
+    """Where the bytes of a file lie on the disk of its file system."""
+    found = subprocess.run(["filefrag", "-v", "-b1", path], capture_output=True, text=True, check=True).stdout
+    places = re.findall(r"^ *\d+: *\d+\.\. *\d+: *(\d+)\.\. *(\d+):", found, re.MULTILINE)
+    return [range(int(first), int(last) + 1) for first, last in places]
 
 
 LIFE = """

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from apart import succeeds
 from crash_scenarios import ONE_THREAD, State, age, large, small
-from disks_that_tell import MAKE, Device, memory, mounted, program, recording
+from disks_that_tell import MAKE, Device, extents, memory, mounted, program, recording
 from faulty import Fault
 from figures import note
 
@@ -183,6 +183,26 @@ def test_errors_of_the_disk_below_a_file_system(folder: Path, system: str) -> No
 def test_a_disk_that_cannot_be_read(folder: Path, system: str) -> None:
     refused, _ = suffer(folder, system, [Fault("read", nth, errno.EIO, True) for nth in (1, 3, 5)])
     assert refused >= 1
+
+
+@pytest.mark.parametrize("system", MAKE)
+def test_a_page_of_the_index_that_cannot_be_read(folder: Path, system: str) -> None:
+    """It is noticed before it is touched, and the index is built again from the log."""
+    with recording(folder / "device", system) as device:
+        patient = Patient(device, folder / "place")
+        patient.begin()
+        for share in (0.0, 0.3, 0.6, 0.9):
+            with mounted(device.disk, patient.place):
+                pages = [at for place in extents(index_file(patient)) for at in range(place.start, place.stop, 4096)]
+            bad = pages[int(share * len(pages))]
+            device.spoil(range(bad, bad + 4096))
+            with mounted(device.disk, patient.place):
+                assert outcome(READER, patient.root) == Outcome([], None, killed=False)
+
+
+def index_file(patient: Patient) -> Path:
+    (found,) = Path(patient.root).glob("index/**/data.mdb")
+    return found
 
 
 @pytest.mark.campaign
