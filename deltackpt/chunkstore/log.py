@@ -246,7 +246,11 @@ class Log:
         """Remove the folders of archived epochs that an interrupted :meth:`archive` left."""
         for folder in self._retired():
             self._remove(folder)
-        for epoch in self._unretired():
+        unretired = self._unretired()
+        if unretired:
+            # Whoever wrote the segment may have ended, or failed, before its name was durable.
+            self._disk.sync_directory(self._layout.segments)
+        for epoch in unretired:
             self.retire(epoch)
 
     def _retired(self) -> list[str]:

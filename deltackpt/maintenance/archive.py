@@ -11,7 +11,7 @@ is decided from the log, never from the index.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -23,10 +23,12 @@ from deltackpt.chunkstore.log_record import Position, Published
 from deltackpt.chunkstore.record import RecordHead, check
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.chunkstore.view import View
-from deltackpt.errors import LockedError, StorageError
+from deltackpt.errors import DeltackptError
 from deltackpt.history.repository import Repository
 from deltackpt.ids import EpochId, PackId
 from deltackpt.maintenance.abreast import publish_abreast
+
+_log = logging.getLogger("deltackpt")
 
 # A gc archives an epoch from so many records on, a commit by itself only where nobody runs gc.
 EPOCH_RECORDS = 1000
@@ -82,13 +84,17 @@ class Unarchived:
 def archive_when_long(repository: Repository) -> None:
     """Archive the log if it has grown long although no gc was run; what cannot be done now is left for later.
 
-    It comes after a commit that is published: a disk that fails now must not look like a commit that was not made.
+    It comes after a commit that is published: what fails now must not look like a commit that was not made.
     """
-    with contextlib.suppress(StaleTransactionError, FileNotFoundError, StorageError, LockedError):
+    try:
         if repository.chunks.look(lambda view: view.epoch_length) >= EPOCH_RECORDS_WITHOUT_GC:
             seal(repository, EPOCH_RECORDS_WITHOUT_GC)
             relocate(repository)
             archive_sealed(repository)
+    except (StaleTransactionError, FileNotFoundError):
+        return
+    except DeltackptError as error:
+        _log.warning("the log could not be archived: %s", error)
 
 
 def seal(repository: Repository, least: int) -> None:

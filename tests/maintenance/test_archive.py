@@ -303,3 +303,52 @@ def test_a_disk_that_fails_while_archiving_does_not_take_back_a_commit(
     committed(store, range(4, 9))
     assert is_whole(store, 9)
     assert os.listdir(os.path.join(store.path, "segments"))
+
+
+def test_damage_that_archiving_meets_does_not_take_back_a_commit(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    committed(store, range(3))
+    chunks = store._repository.chunks
+    damage(Path(chunks.layout.record(chunks.log.start.epoch, 2)), -20)
+    monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 4)
+    with Store(store.path) as other:
+        assert other.commit(state(3), step=3).step == 3
+        assert [commit.step for commit in other.log()] == [3, 2, 1, 0]
+    assert "the log could not be archived" in caplog.text
+
+
+def test_a_segment_is_durable_before_another_process_removes_what_it_holds(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one who wrote it was killed when it had its name, and before that was durable."""
+    committed(store, range(6))
+    monkeypatch.setattr(gc, "EPOCH_RECORDS", 1)
+
+    class Killed(Disk):
+        def sync_directory(self, path: str) -> None:
+            if path.endswith("segments") and os.listdir(path):
+                raise KeyboardInterrupt
+            super().sync_directory(path)
+
+    class Telling(Disk):
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        def sync_directory(self, path: str) -> None:
+            self.told.append(f"sync {os.path.basename(path)}")
+            super().sync_directory(path)
+
+        def rename(self, source: str, target: str) -> None:
+            self.told.append(f"rename {os.path.basename(os.path.dirname(source))}")
+            super().rename(source, target)
+
+    killed = opened(store.path, Killed(), threads=1)
+    with pytest.raises(KeyboardInterrupt):
+        killed.gc()
+    first = store._repository.chunks.log.start.epoch
+    assert os.path.exists(store._repository.chunks.layout.epoch(first))
+    disk = Telling()
+    Log(disk, store._repository.chunks.layout, first).sweep()
+    assert not os.path.exists(store._repository.chunks.layout.epoch(first))
+    assert disk.told[:2] == ["sync segments", "rename log"]
