@@ -70,12 +70,12 @@ def put_rows(rows: list[Row], tables: Tables, takes_over: bool) -> None:
             tables.delete(b"meta", LOST + key)
 
 
-def remove_rows(rows: list[Row], tables: Tables) -> None:
-    """Rows of chunks that leave; with an empty value whatever is said of the chunk."""
-    for key, row in rows:
-        # A copy that came with this very record has taken over from the one that goes.
-        if not row or tables.get(b"chunks", key) == row:
-            tables.delete(b"chunks", key)
+def remove_rows(leaving: list[Row], tables: Tables) -> None:
+    """Rows of chunks that leave with the pack beside them, and whatever is said of those that have none."""
+    for chunk, pack in leaving:
+        # A copy that came with this very record may have taken over from the one that goes.
+        if not pack or (tables.get(b"chunks", chunk) or b"")[: PackId.size] == pack:
+            tables.delete(b"chunks", chunk)
 
 
 def is_listed(tables: Tables, pack: PackId) -> bool:

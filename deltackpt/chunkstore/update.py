@@ -16,7 +16,7 @@ from deltackpt.chunkstore.environment import Environment, Tables
 from deltackpt.chunkstore.log_record import Position, Published
 from deltackpt.chunkstore.pack import PackEntry
 from deltackpt.chunkstore.view import View
-from deltackpt.ids import ChunkId, PackId
+from deltackpt.ids import PackId
 
 ROWS_PER_TRANSACTION = 4096
 
@@ -63,18 +63,16 @@ class Update:
         self._write(published.number, [*batches[-1:], lambda tables: apply_facts(tables, published, packs)])
 
     def _rows_of(self, gone: Iterable[bytes], packs: Mapping[PackId, Sequence[PackEntry]]) -> Iterator[Row]:
-        """Rows that still point into ``gone`` packs, which go with them.
+        """Chunks whose rows may still point into ``gone`` packs, and go with them if they do; each with its pack.
 
         Where entries are not known (a file was unlinked before this index heard of it) every row is looked at.
         """
         unknown = []
         for pack in map(PackId, gone):
-            if pack not in packs:
+            if pack in packs:
+                yield from ((member.id, pack) for entry in packs[pack] for member in entry.head.members)
+            else:
                 unknown.append(pack)
-                continue
-            ids = [member.id for entry in packs[pack] for member in entry.head.members]
-            for start in range(0, len(ids), ROWS_PER_TRANSACTION):
-                yield from self._pointing_into(pack, ids[start : start + ROWS_PER_TRANSACTION])
         if listed := self._listed(unknown):
             yield from self._all_pointing_into(listed)
 
@@ -85,17 +83,12 @@ class Update:
         with self.turn(), self.environment.writing() as tables:
             return frozenset(pack for pack in packs if is_listed(tables, pack))
 
-    def _pointing_into(self, pack: PackId, ids: Sequence[ChunkId]) -> list[Row]:
-        with self.turn(), self.environment.writing() as tables:
-            found = ((chunk, tables.get(b"chunks", chunk)) for chunk in ids)
-            return [(bytes(chunk), row) for chunk, row in found if row is not None and row[:16] == pack]
-
     def _all_pointing_into(self, packs: frozenset[bytes]) -> Iterator[Row]:
         start = b""
         while True:
             with self.turn(), self.environment.writing() as tables:
                 rows = list(itertools.islice(tables.items(b"chunks", start), ROWS_PER_TRANSACTION))
-            yield from (row for row in rows if row[1][:16] in packs)
+            yield from ((chunk, row[: PackId.size]) for chunk, row in rows if row[: PackId.size] in packs)
             if len(rows) < ROWS_PER_TRANSACTION:
                 return
             start = rows[-1][0] + b"\0"

@@ -19,7 +19,7 @@ from deltackpt.maintenance.live import Live
 from deltackpt.maintenance.mark import Deleted, Marks
 from deltackpt.maintenance.survey import Survey
 
-MOST_COMMITS, MOST_CHUNKS = 1_000, 3_000
+MOST_COMMITS, MOST_CHUNKS = 1_000, 2_000
 # Each record costs a look at the whole store, so a store of millions of chunks is not left in steps of thousands.
 MOST_RECORDS = 250
 
