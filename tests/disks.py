@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from deltackpt import Options, Store
-from deltackpt.chunkstore.environment import Tables
 from deltackpt.chunkstore.facts import StoreFacts
+from deltackpt.chunkstore.tables import Tables
 from deltackpt.fs.disk import Disk, storage_errors
 from deltackpt.history.repository import Repository
 

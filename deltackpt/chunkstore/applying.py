@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from deltackpt.chunkstore.environment import Tables
 from deltackpt.chunkstore.location import inline_pack, inline_record, locations
 from deltackpt.chunkstore.log_record import Annotation, LogRecord, Published
 from deltackpt.chunkstore.pack import PackEntry
@@ -27,6 +26,7 @@ from deltackpt.chunkstore.rows import (
     deleted_key,
     encode,
 )
+from deltackpt.chunkstore.tables import Tables
 from deltackpt.chunkstore.view import View
 from deltackpt.ids import ChunkId, CommitId, PackId
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from deltackpt.chunkstore.applying import inline_entries
-from deltackpt.chunkstore.environment import IndexDamagedError, join, leave
+from deltackpt.chunkstore.environments import join, leave
 from deltackpt.chunkstore.facts import NotAStoreError, StoreFacts, read_facts
 from deltackpt.chunkstore.index import Index, Progress
 from deltackpt.chunkstore.index_folder import index_folder
@@ -24,6 +24,7 @@ from deltackpt.chunkstore.log_record import LogCorruptError, Position, Published
 from deltackpt.chunkstore.pack import PackCorruptError, PackEntry, read_entries
 from deltackpt.chunkstore.past import past
 from deltackpt.chunkstore.reserve import despite_full_disk
+from deltackpt.chunkstore.tables import IndexDamagedError
 from deltackpt.chunkstore.update import OvertakenError, Update
 from deltackpt.chunkstore.view import View
 from deltackpt.errors import CorruptError, DeltackptError, StorageError, UnsupportedError

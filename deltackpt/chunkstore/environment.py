@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import lmdb
-import xxhash
 
+from deltackpt.chunkstore.tables import TABLES, IndexDamagedError, Tables
 from deltackpt.fs.disk import DiskFullError, reading_errors, storage_errors
 from deltackpt.fs.lock import FileLock, LockFolderMissingError
 
@@ -30,80 +29,7 @@ _LEAST_COMPACTED = 1 << 20
 # What is read before it is used, a matter of 50 ms when it is cached.
 _MOST_READ_THROUGH = 256 << 20
 
-TABLES = (b"meta", b"chunks", b"packs", b"commits", b"order", b"refs")
 _INITIAL_MAP = 64 << 20
-_CHECK = 4
-
-
-class IndexDamagedError(Exception):
-    """The index cannot be trusted; the one with this inode must be replaced. Never leaves the package."""
-
-    def __init__(self, reason: str, inode: int = 0) -> None:
-        super().__init__(reason)
-        self.inode = inode
-
-
-def _check_bytes(key: bytes, value: bytes) -> bytes:
-    return xxhash.xxh3_64_digest(key + value)[:_CHECK]
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The tables within one transaction; values are checked on the way in and out."""
-
-    txn: lmdb.Transaction
-    handles: dict[bytes, lmdb._Database]
-
-    def get(self, table: bytes, key: bytes) -> bytes | None:
-        raw = self.txn.get(key, db=self.handles[table])
-        return None if raw is None else self._checked(key, bytes(raw))
-
-    def put(self, table: bytes, key: bytes, value: bytes, *, overwrite: bool = True) -> None:
-        self.txn.put(key, value + _check_bytes(key, value), db=self.handles[table], overwrite=overwrite)
-
-    def delete(self, table: bytes, key: bytes) -> None:
-        self.txn.delete(key, db=self.handles[table])
-
-    def items(self, table: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Rows from ``start`` on, in key order."""
-        with self.txn.cursor(db=self.handles[table]) as cursor:
-            if cursor.set_range(start):
-                for key, raw in cursor:
-                    yield bytes(key), self._checked(bytes(key), bytes(raw))
-
-    def all(self, table: bytes) -> list[tuple[bytes, bytes]]:
-        """Every row. IndexDamagedError when there are not as many as the table says, which no checksum tells."""
-        rows = list(self.items(table))
-        self._require_as_many(table, len(rows))
-        return rows
-
-    def count(self, table: bytes) -> int:
-        """How many rows there are, each looked at. IndexDamagedError as of :meth:`all`."""
-        found = sum(1 for _ in self.items(table))
-        self._require_as_many(table, found)
-        return found
-
-    def _require_as_many(self, table: bytes, found: int) -> None:
-        if found != self.entries(table):
-            raise IndexDamagedError(f"of {self.entries(table)} rows of {table.decode()} {found} are there")
-
-    def entries(self, table: bytes) -> int:
-        """How many rows the table says it has."""
-        return int(self.txn.stat(self.handles[table])["entries"])
-
-    def last(self, table: bytes) -> tuple[bytes, bytes] | None:
-        with self.txn.cursor(db=self.handles[table]) as cursor:
-            if not cursor.last():
-                return None
-            key = bytes(cursor.key())
-            return key, self._checked(key, bytes(cursor.value()))
-
-    @staticmethod
-    def _checked(key: bytes, raw: bytes) -> bytes:
-        value = raw[:-_CHECK]
-        if raw[-_CHECK:] != _check_bytes(key, value):
-            raise IndexDamagedError(f"row {key.hex()} fails its checksum")
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +43,7 @@ class Figures:
 
 
 class Environment:
-    """An LMDB environment in ``folder``; get one from :func:`shared_environment`."""
+    """An LMDB environment in ``folder``; get one from :func:`environments.shared_environment`."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -347,54 +273,3 @@ def _check_length(env: lmdb.Environment, path: str) -> None:
     pages = env.info()["last_pgno"] + 1
     if os.stat(os.path.join(path, "data.mdb")).st_size < pages * env.stat()["psize"]:
         raise IndexDamagedError("the file is cut short")
-
-
-_shared: dict[str, Environment] = {}
-_sharing = threading.Lock()
-
-
-# A child opens no environment before the inherited one is closed, and closing waits for ever for a transaction of a
-# thread that the child does not have. So a fork waits until no transaction is under way.
-
-
-def _before_fork() -> None:
-    _sharing.acquire()
-    for environment in _shared.values():
-        environment.lock.pause()
-
-
-def _after_fork_in_parent() -> None:
-    for environment in _shared.values():
-        environment.lock.resume()
-    _sharing.release()
-
-
-def _after_fork_in_child() -> None:
-    for environment in _shared.values():
-        environment.leave_to_parent()
-    _shared.clear()
-    _sharing.release()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-
-
-def shared_environment(folder: str) -> Environment:
-    """The process's one environment for ``folder``, a real path; a forked child gets its own."""
-    with _sharing:
-        if folder not in _shared:
-            _shared[folder] = Environment(folder)
-        return _shared[folder]
-
-
-def join(folder: str, user: object) -> None:
-    """Count ``user`` among those for whom the environment of ``folder`` stays open."""
-    shared_environment(folder).users.add(user)
-
-
-def leave(folder: str, user: object) -> None:
-    """Count ``user`` no more; without users the environment rests. It can still be used, and is opened again then."""
-    environment = shared_environment(folder)
-    environment.users.discard(user)
-    if not environment.users:
-        environment.rest()

@@ -11,9 +11,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from deltackpt.chunkstore.environment import Environment, IndexDamagedError, shared_environment
+from deltackpt.chunkstore.environment import Environment
+from deltackpt.chunkstore.environments import shared_environment
 from deltackpt.chunkstore.log_record import Position
 from deltackpt.chunkstore.rows import EPOCH, PAST, STORE
+from deltackpt.chunkstore.tables import IndexDamagedError
 from deltackpt.chunkstore.update import Update
 from deltackpt.chunkstore.view import View
 

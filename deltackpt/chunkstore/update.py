@@ -12,9 +12,10 @@ from operator import itemgetter
 import lmdb
 
 from deltackpt.chunkstore.applying import Row, apply_facts, chunk_rows, is_listed, put_rows, remove_rows
-from deltackpt.chunkstore.environment import Environment, Tables
+from deltackpt.chunkstore.environment import Environment
 from deltackpt.chunkstore.log_record import Position, Published
 from deltackpt.chunkstore.pack import PackEntry
+from deltackpt.chunkstore.tables import Tables
 from deltackpt.chunkstore.view import View
 from deltackpt.ids import PackId
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deltackpt.chunkstore.environment import IndexDamagedError, Tables
 from deltackpt.chunkstore.location import Location
 from deltackpt.chunkstore.log_record import Position
 from deltackpt.chunkstore.rows import (
@@ -27,6 +26,7 @@ from deltackpt.chunkstore.rows import (
     decode_deleted,
     decode_pack,
 )
+from deltackpt.chunkstore.tables import IndexDamagedError, Tables
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 
 

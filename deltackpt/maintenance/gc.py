@@ -22,7 +22,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.layout import is_retired, pack_named
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import Position
@@ -30,6 +29,7 @@ from deltackpt.chunkstore.pack_files import pack_path
 from deltackpt.chunkstore.pack_writer import Payload
 from deltackpt.chunkstore.record import RecordHead, check
 from deltackpt.chunkstore.reserve import keep_reserve, release_reserve
+from deltackpt.chunkstore.tables import IndexDamagedError
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.errors import LockedError, NotFoundError, StorageError
 from deltackpt.fs.disk import DiskFullError

@@ -9,10 +9,10 @@ import pytest
 from documents import ROOT, blocks, golden
 
 from deltackpt.chunkstore import log_record, pack, record
-from deltackpt.chunkstore.environment import TABLES
 from deltackpt.chunkstore.facts import StoreFacts, read_facts
 from deltackpt.chunkstore.layout import Layout, epoch_named, pack_named, record_number, segment_named
 from deltackpt.chunkstore.location import InlineRecord, Location, inline_pack, inline_record, locations
+from deltackpt.chunkstore.tables import TABLES
 from deltackpt.fs.disk import Disk
 from deltackpt.ids import ChunkId, EpochId, PackId
 

@@ -17,7 +17,7 @@ import pytest
 from disks import rows_of, tables_of
 
 from deltackpt import Options, Store
-from deltackpt.chunkstore import environment
+from deltackpt.chunkstore import environments
 from deltackpt.chunkstore.transaction import Decision, Transaction
 from deltackpt.errors import DeltackptError, NotFoundError
 from deltackpt.fs.disk import Disk
@@ -252,7 +252,7 @@ def test_a_chunk_whose_key_rotted_is_found_again(store: Store) -> None:
 
 def test_a_reader_within_a_reader_does_not_wait_for_the_writer_behind_it(store: Store) -> None:
     """Two looks at once from one thread stand in no one's way when a writer queues between them."""
-    index = environment.shared_environment(os.path.realpath(store.index_path))
+    index = environments.shared_environment(os.path.realpath(store.index_path))
     written = threading.Event()
 
     def write() -> None:

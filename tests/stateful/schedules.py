@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from deltackpt import Options, Store
-from deltackpt.chunkstore.environment import shared_environment
+from deltackpt.chunkstore.environments import shared_environment
 from deltackpt.fs.disk import Buffer, Disk
 from deltackpt.history.repository import Repository
 

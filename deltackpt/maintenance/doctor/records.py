@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deltackpt.chunkstore.environment import IndexDamagedError, shared_environment
+from deltackpt.chunkstore.environments import shared_environment
 from deltackpt.chunkstore.index import Index
 from deltackpt.chunkstore.log import Log
 from deltackpt.chunkstore.log_record import Position
+from deltackpt.chunkstore.tables import IndexDamagedError
 from deltackpt.chunkstore.view import View
 from deltackpt.errors import DeltackptError
 from deltackpt.fs.kind import filesystem_kind, is_network

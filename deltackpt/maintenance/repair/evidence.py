@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from deltackpt.chunkstore.environment import IndexDamagedError
 from deltackpt.chunkstore.facts import StoreFacts
 from deltackpt.chunkstore.index import Index
 from deltackpt.chunkstore.index_folder import index_folder
@@ -26,6 +25,7 @@ from deltackpt.chunkstore.log_record import (
     decode_despite_magic,
 )
 from deltackpt.chunkstore.rows import CommitRow, PackRow
+from deltackpt.chunkstore.tables import IndexDamagedError
 from deltackpt.chunkstore.view import View
 from deltackpt.errors import DeltackptError
 from deltackpt.fs.disk import Disk
