@@ -16,13 +16,10 @@ writer the work of starting over.
 from __future__ import annotations
 
 import contextlib
-import os
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from deltackpt.chunkstore.layout import is_retired, pack_named
 from deltackpt.chunkstore.location import inline_record
 from deltackpt.chunkstore.log_record import Position
 from deltackpt.chunkstore.pack_files import pack_path
@@ -33,7 +30,6 @@ from deltackpt.chunkstore.tables import IndexDamagedError
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.errors import LockedError, NotFoundError, StorageError
 from deltackpt.fs.disk import DiskFullError
-from deltackpt.fs.lock import is_held
 from deltackpt.history.repository import Repository
 from deltackpt.ids import ChunkId, CommitId, EpochId, PackId
 from deltackpt.maintenance.abreast import publish_abreast
@@ -41,15 +37,14 @@ from deltackpt.maintenance.archive import EPOCH_RECORDS, archive_sealed, seal
 from deltackpt.maintenance.condemn import Copied, Step, lowest_last, steps
 from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.leaving import Leaving
+from deltackpt.maintenance.litter import Litter
 from deltackpt.maintenance.live import Live, live_records, packed_size
 from deltackpt.maintenance.mark import Deleted, Marks
-from deltackpt.maintenance.parity.shelf import parity_files, unfinished
 from deltackpt.maintenance.rebase import rebase
 from deltackpt.maintenance.reencode import Reencoded, Reencoder
 from deltackpt.maintenance.survey import Survey, take_survey
 
 REPACK_DEAD_FRACTION = 0.10
-SPARED_SECONDS = 3600.0
 # Dead bytes inline in the log that are worth ending its epoch for.
 LEAST_DEAD_INLINE = 64 << 10
 _MAX_RESTARTS = 10
@@ -124,6 +119,10 @@ class Collector:
         for commit, part in self.what_if:
             self._besides.setdefault(commit, set()).add(part)
 
+    @property
+    def _litter(self) -> Litter:
+        return Litter(self.repository.chunks, self.survey)
+
     def deleted(self, commit: CommitId) -> set[str | None]:
         """Parts of a commit that are deleted, or taken as that; None stands for all of it."""
         return self.survey.deleted.get(commit, set()) | self._besides.get(commit, set())
@@ -154,12 +153,12 @@ class Collector:
         ended = self._ended(seals)
         condemned = self._condemned(live, ended, packed_size(new.head for new in rebased))
         planned = tuple(steps(live, condemned, rebased))
-        orphans = self._orphans()
-        leftovers = self._leftovers()
+        orphans = self._litter.orphans()
+        leftovers = self._litter.leftovers()
         removed = sum(map(self._pack_size, condemned))
         removed += sum(self.survey.inline_bytes[epoch] for epoch in ended)
-        removed += sum(self._file_size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
-        removed += sum(self._file_size(path) for path in leftovers)
+        removed += sum(self._litter.size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
+        removed += sum(self._litter.size(path) for path in leftovers)
         leaving = Leaving.now(self.survey, self.marks, live)
         return GcPlan(
             seals,
@@ -188,7 +187,7 @@ class Collector:
         # What is unlinked because of a record must not outlive it: another gc's may not be durable yet.
         self.repository.chunks.log.settle(self.survey.position)
         self.repository.chunks.log.sweep()
-        self._unlink([*plan.leftovers, *self._leftovers()])
+        self._litter.unlink([*plan.leftovers, *self._litter.leftovers()])
         archive_sealed(self.repository)
         # The index is a cache: one that cannot be compacted is none of gc's concern.
         with contextlib.suppress(IndexDamagedError, StorageError):
@@ -328,61 +327,11 @@ class Collector:
         finally:
             chunks.disk.close(fd, path)
 
-    def _orphans(self) -> list[PackId]:
-        """Finished packs that no record names, unless they are so young that their writer may still be at work."""
-        chunks = self.repository.chunks
-        found = []
-        for pack, path in self._pack_files():
-            young = self._age(path) < SPARED_SECONDS
-            if pack not in self.survey.published and pack not in self.survey.finished and not young:
-                found.append(pack)
-        return sorted(found) if chunks.writable else []
-
-    def _leftovers(self) -> list[str]:
-        """Files of packs that are gone, their parity, and what others left who crashed."""
-        layout = self.repository.chunks.layout
-        disk = self.repository.chunks.disk
-        files = [path for pack, path in self._pack_files() if pack in self.survey.finished]
-        left = self.survey.finished | self.survey.quarantined
-        files += [path for pack, path in parity_files(disk, layout) if pack in left]
-        files += unfinished(disk, layout)
-        abandoned = [os.path.join(layout.tmp, name) for name in disk.names(layout.tmp) if not is_retired(name)]
-        files += [path for path in abandoned if not is_held(path)]
-        files += self.repository.chunks.log.leftovers()
-        staged = [os.path.join(layout.log, name) for name in disk.names(layout.log) if name.startswith(".")]
-        return files + [path for path in staged if self._age(path) >= SPARED_SECONDS]
-
-    def _pack_files(self) -> list[tuple[PackId, str]]:
-        layout, disk = self.repository.chunks.layout, self.repository.chunks.disk
-        shelves = [os.path.join(layout.packs, name) for name in disk.names(layout.packs)]
-        names = [(pack_named(name), os.path.join(shelf, name)) for shelf in shelves for name in disk.names(shelf)]
-        return [(pack, path) for pack, path in names if pack is not None]
-
-    def _unlink(self, paths: Iterable[str]) -> None:
-        disk = self.repository.chunks.disk
-        for path in paths:
-            disk.unlink(path)
-        for folder in {os.path.dirname(path) for path in paths}:
-            disk.sync_directory(folder)
-
     def _pack_size(self, pack: PackId) -> int:
         """Bytes that go with a pack, its parity among them; none for inline bytes, which go with their epoch."""
         if inline_record(pack) is not None:
             return 0
-        return self.survey.packs[pack].size + self._file_size(self.repository.chunks.layout.parity(pack))
-
-    def _file_size(self, path: str) -> int:
-        try:
-            return self.repository.chunks.disk.size(path)
-        except (FileNotFoundError, StorageError):
-            return 0
-
-    @staticmethod
-    def _age(path: str) -> float:
-        try:
-            return time.time() - os.stat(path).st_mtime
-        except FileNotFoundError:
-            return 0.0
+        return self.survey.packs[pack].size + self._litter.size(self.repository.chunks.layout.parity(pack))
 
 
 class _NothingLeftError(Exception):

@@ -19,7 +19,8 @@ from deltackpt.fs.disk import Disk
 from deltackpt.history.deletion import delete
 from deltackpt.history.objects import Part, decode
 from deltackpt.ids import ChunkId
-from deltackpt.maintenance.gc import SPARED_SECONDS, Collector
+from deltackpt.maintenance.gc import Collector
+from deltackpt.maintenance.litter import SPARED_SECONDS
 from deltackpt.maintenance.survey import SurveyError
 
 SIZE = 60_000
