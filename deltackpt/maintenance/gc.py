@@ -16,6 +16,7 @@ writer the work of starting over.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -48,6 +49,7 @@ REPACK_DEAD_FRACTION = 0.10
 # Dead bytes inline in the log that are worth ending its epoch for.
 LEAST_DEAD_INLINE = 64 << 10
 _MAX_RESTARTS = 10
+_LONGEST_BREATH = 0.05
 
 Progress = Callable[[int, int], None]
 
@@ -154,7 +156,7 @@ class Collector:
         condemned = self._condemned(live, ended, packed_size(new.head for new in rebased))
         planned = tuple(steps(live, condemned, rebased))
         orphans = self._litter.orphans()
-        leftovers = self._litter.leftovers()
+        leftovers = [*self._litter.leftovers(), *self.repository.chunks.log.leftovers()]
         removed = sum(map(self._pack_size, condemned))
         removed += sum(self.survey.inline_bytes[epoch] for epoch in ended)
         removed += sum(self._litter.size(self.repository.chunks.layout.pack(pack)) for pack in orphans)
@@ -187,7 +189,7 @@ class Collector:
         # What is unlinked because of a record must not outlive it: another gc's may not be durable yet.
         self.repository.chunks.log.settle(self.survey.position)
         self.repository.chunks.log.sweep()
-        self._litter.unlink([*plan.leftovers, *self._litter.leftovers()])
+        self._litter.unlink(self._litter.leftovers())
         archive_sealed(self.repository)
         # The index is a cache: one that cannot be compacted is none of gc's concern.
         with contextlib.suppress(IndexDamagedError, StorageError):
@@ -316,7 +318,10 @@ class Collector:
 
     def _publish(self, transaction: Transaction, decide: Callable[[], Decision]) -> None:
         """Publish what ``decide`` makes of the survey, under the very number that follows it."""
+        began = time.perf_counter()
         publish_abreast(transaction, self.look, decide)
+        # Whoever waited for this record has its turn before it must wait for another.
+        time.sleep(min(time.perf_counter() - began, _LONGEST_BREATH))
 
     def _record(self, place: Place) -> bytes:
         chunks = self.repository.chunks

@@ -36,7 +36,11 @@ class Litter:
         return sorted(found) if self.store.writable else []
 
     def leftovers(self) -> list[str]:
-        """Files of packs that are gone, their parity, and what others left who crashed."""
+        """Files of packs that are gone, their parity, and what others left who crashed.
+
+        Records of the log are none, though a segment may hold them, too: without its records an epoch's folder would
+        look as though the next one were still to be written there. They go with the folder, see :meth:`Log.sweep`.
+        """
         layout, disk = self.store.layout, self.store.disk
         files = [path for pack, path in self._pack_files() if pack in self.survey.finished]
         left = self.survey.finished | self.survey.quarantined
@@ -44,7 +48,6 @@ class Litter:
         files += unfinished(disk, layout)
         abandoned = [os.path.join(layout.tmp, name) for name in disk.names(layout.tmp) if not is_retired(name)]
         files += [path for path in abandoned if not is_held(path)]
-        files += self.store.log.leftovers()
         staged = [os.path.join(layout.log, name) for name in disk.names(layout.log) if name.startswith(".")]
         return files + [path for path in staged if _age(path) >= SPARED_SECONDS]
 

@@ -352,3 +352,41 @@ def test_a_segment_is_durable_before_another_process_removes_what_it_holds(
     Log(disk, store._repository.chunks.layout, first).sweep()
     assert not os.path.exists(store._repository.chunks.layout.epoch(first))
     assert disk.told[:2] == ["sync segments", "rename log"]
+
+
+def test_records_stand_where_they_are_until_their_folder_goes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process archives an epoch after a gc looked for such folders, and before it looks for litter."""
+    committed(store, range(6))
+    store.commit({"n": "garbage"}, branch="side")
+    store.delete_branch("side")
+    chunks = store._repository.chunks
+    folder = Path(chunks.layout.epoch(chunks.log.start.epoch))
+
+    class Killed(Disk):
+        def rename(self, source: str, target: str) -> None:
+            if source == str(folder):
+                raise KeyboardInterrupt
+            super().rename(source, target)
+
+    class Collecting(Disk):
+        swept = archived = False
+
+        def names(self, path: str) -> list[str]:
+            if path == chunks.layout.segments:
+                self.swept = True
+            if path == chunks.layout.packs and self.swept and not self.archived:
+                self.archived = True
+                monkeypatch.setattr(gc, "EPOCH_RECORDS", 1)
+                with pytest.raises(KeyboardInterrupt):
+                    opened(store.path, Killed(), threads=1).gc()
+            return super().names(path)
+
+    disk = Collecting()
+    opened(store.path, disk, threads=1).gc()
+    assert disk.archived
+    assert min(path.name for path in folder.iterdir()) == f"{1:016d}.rec"
+    with Store(store.path) as other:
+        assert other.verify(data=True).problems == []
+        other.gc()
+        assert not folder.exists()
+    assert is_whole(store, 6)
