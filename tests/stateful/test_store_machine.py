@@ -338,11 +338,3 @@ def test_a_store_is_a_dict_at_length(number: int) -> None:
     run(120, 60, number)
     note(f"state machine {number}: 120 lives, {StoreMachine.steps} steps")
     assert StoreMachine.steps > 6_000
-
-
-@pytest.mark.campaign
-@pytest.mark.parametrize("number", range(9, 29))
-def test_a_store_is_a_dict_at_great_length(number: int) -> None:
-    StoreMachine.steps = 0
-    run(500, 60, number)
-    note(f"state machine {number}: 500 lives, {StoreMachine.steps} steps")
