@@ -162,7 +162,8 @@ class Disk:
     def is_at(self, fd: int, path: str) -> bool:
         """Whether the open file is the one that has its name at ``path`` now."""
         try:
-            return os.path.samestat(os.fstat(fd), os.stat(path))
+            with reading_errors("looking at", path):
+                return os.path.samestat(os.fstat(fd), os.stat(path))
         except FileNotFoundError:
             return False
 
