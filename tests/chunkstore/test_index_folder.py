@@ -149,7 +149,7 @@ def test_a_last_record_that_is_missing_is_not_forgotten_while_the_log_is_not_men
     keep_copy(Disk(), Layout(store.path), str(last), f"{2:016d}-{last.parent.name}.rec.missing")
     last.unlink()
     for _ in range(2):
-        with pytest.raises(LogCorruptError, match="log record 2 .* missing, though the index has seen it"):
+        with pytest.raises(LogCorruptError, match=r"log record 2 .* missing, though the index has seen it"):
             Store(store.path)
     assert Store.repair(store.path, execute=True).ok
     with Store(store.path) as opened:
