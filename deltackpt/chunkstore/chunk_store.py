@@ -183,8 +183,9 @@ class ChunkStore:
     def _check_log(self) -> None:
         self._check_folder()
         position, tail, known = self.look(lambda view: (view.position, view.tail, view.past))
-        another = known != past(self.disk, self.layout) and self._is_legible()
-        if another or (position.number and not self.is_tail(position, tail)):
+        # First of all the tail: what ends before it, and can be read to there, has lost a record that the index knows.
+        same = not position.number or self.is_tail(position, tail)
+        if not same or (known != past(self.disk, self.layout) and self._is_legible()):
             self.rebuild()
             position = self.look(lambda view: view.position)
         self.log.check(position)

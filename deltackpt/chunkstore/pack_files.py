@@ -32,6 +32,8 @@ class PackFiles:
         self._layout = layout
         self._open: OrderedDict[str, _OpenFile] = OrderedDict()
         self._lock = threading.Lock()
+        # How many files were let go of because others had taken their place.
+        self.replaced = 0
 
     def read(self, location: Location, length: int | None = None) -> bytes:
         """The record at ``location``, or its first ``length`` bytes.
@@ -54,13 +56,17 @@ class PackFiles:
             for path in list(self._open):
                 self._evict(path)
 
-    def drop_replaced(self) -> bool:
-        """Let go of files in whose place a repair has put others; whether there were any. Looks at each open file."""
+    def drop_replaced(self) -> int:
+        """Let go of files in whose place a repair has put others, which takes a look at each open file.
+
+        Returns how many of them there were so far, whichever thread found them.
+        """
         with self._lock:
             replaced = [path for path, file in self._open.items() if not self._disk.is_at(file.fd, path)]
             for path in replaced:
                 self._evict(path)
-        return bool(replaced)
+            self.replaced += len(replaced)
+            return self.replaced
 
     def _evict(self, path: str) -> None:
         file = self._open.pop(path)

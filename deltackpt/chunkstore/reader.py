@@ -23,6 +23,8 @@ from deltackpt.ids import ChunkId, PackId
 from deltackpt.tensor.dtype import Element
 
 BUNDLE_CACHE_BYTES = 16 << 20
+# Some shares have another number for a file whenever they are asked, as if it were replaced all the time.
+_MAX_MENDED = 10
 
 
 class ChunkCorruptError(CorruptError):
@@ -142,6 +144,7 @@ class ChunkReader:
         """
         known = {} if known is None else known
         tried: int | None = None
+        replaced, attempts = self._files.replaced, _MAX_MENDED
         while True:
             try:
                 self._fill(chunk, out, known, lent)
@@ -155,9 +158,11 @@ class ChunkReader:
                     raise _lost(chunk, error) from None
                 known, tried = {}, applied
             except (CorruptError, StorageError):
-                # What is damaged may have been mended since its file was opened.
-                if not self._files.drop_replaced():
+                # What is damaged may have been mended since its file was opened, as another thread may know by now.
+                before, replaced = replaced, self._files.drop_replaced()
+                if replaced == before or not attempts:
                     raise
+                attempts -= 1
                 self._bundles = RecentPlains(BUNDLE_CACHE_BYTES)
                 self._store.catch_up()
                 known = {}

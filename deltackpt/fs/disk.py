@@ -24,6 +24,17 @@ Buffer = bytes | bytearray | memoryview
 _MAX_IOVEC = 512
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FILLED = 1 << 20
+# What says that there is nothing, or no such path, or nothing that may be seen. Others say that the disk, or the share,
+# does not answer.
+_NOT_THERE = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+    errno.EACCES,
+    errno.EPERM,
+}
 _NOT_KNOWN_HERE = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY}
 
 
@@ -160,10 +171,11 @@ class Disk:
             return os.stat(path).st_size
 
     def is_at(self, fd: int, path: str) -> bool:
-        """Whether the open file is the one that has its name at ``path`` now."""
+        """Whether the open file is the one that has its name at ``path`` now, as far as the disk can tell."""
         try:
             return os.path.samestat(os.fstat(fd), os.stat(path))
-        except FileNotFoundError:
+        except OSError:
+            # Of a file that another machine has replaced a share may say nothing but that the handle is stale.
             return False
 
     def free_bytes(self, path: str, *, at_most: bool = False) -> int:
@@ -182,10 +194,10 @@ class Disk:
         try:
             os.stat(path)
         except OSError as error:
-            if error.errno == errno.EIO:
-                with reading_errors("looking at", path):
-                    raise
-            return False
+            if error.errno in _NOT_THERE:
+                return False
+            with reading_errors("looking at", path):
+                raise
         except ValueError:
             # No path: it holds a NUL.
             return False

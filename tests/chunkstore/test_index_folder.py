@@ -18,6 +18,7 @@ from deltackpt import Store
 from deltackpt.chunkstore import index_folder
 from deltackpt.chunkstore.index_folder import NoLocalFolderError
 from deltackpt.chunkstore.layout import Layout
+from deltackpt.chunkstore.log_record import LogCorruptError
 from deltackpt.chunkstore.view import View
 from deltackpt.fs.disk import Disk
 from deltackpt.maintenance import gc
@@ -135,6 +136,25 @@ def test_an_index_is_kept_while_the_log_is_not_mended(store: Store) -> None:
     assert Store.repair(store.path, execute=True).ok
     with Store(store.path) as opened:
         assert [commit.step for commit in opened.log("main")] == [2, 1]
+
+
+def test_a_last_record_that_is_missing_is_not_forgotten_while_the_log_is_not_mended(store: Store) -> None:
+    """What is left can be read to its end, and only the index knows that there was more."""
+    store.commit({"w": np.arange(9)}, step=1)
+    weights = np.random.default_rng(2).standard_normal(100_000)
+    store.commit({"w": weights}, step=2)
+    store.close()
+    last = log_file(store, 2)
+    # What a repair leaves that ends before it has put the record in its place.
+    keep_copy(Disk(), Layout(store.path), str(last), f"{2:016d}-{last.parent.name}.rec.missing")
+    last.unlink()
+    for _ in range(2):
+        with pytest.raises(LogCorruptError, match=r"log record 2 .* missing, though the index has seen it"):
+            Store(store.path)
+    assert Store.repair(store.path, execute=True).ok
+    with Store(store.path) as opened:
+        assert [commit.step for commit in opened.log("main")] == [2, 1]
+        assert np.array_equal(opened.load("step:2")["w"], weights)
 
 
 def test_a_home_on_a_share_is_no_place_for_an_index(store: Store, machine: Path, shares: Shares) -> None:

@@ -125,6 +125,33 @@ def test_what_cannot_be_read_is_not_said_to_be_readable(code: int) -> None:
     assert not isinstance(refused.value, ReadOnlyError)
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EUCLEAN])
+def test_a_disk_or_a_share_that_does_not_answer_has_not_said_no(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fail(path: str) -> os.stat_result:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", fail)
+        with pytest.raises(StorageError, match=r"looking at 'a pack' failed: .*; check that disk"):
+            disk.exists("a pack")
+
+
+def test_where_nothing_can_be_there_is_nothing(disk: Disk, tmp_path: Path) -> None:
+    """Neither in what is no folder, nor at the end of a circle, nor under a name too long or with a NUL."""
+    file, circle = tmp_path / "file", tmp_path / "circle"
+    file.write_bytes(b"bytes")
+    circle.symlink_to(circle)
+    fd = disk.open(str(file))
+    assert disk.is_at(fd, str(file))
+    for path in (f"{tmp_path}/nothing", f"{file}/below", str(circle), f"{tmp_path}/{'n' * 300}"):
+        assert not disk.exists(path)
+        assert not disk.is_at(fd, path)
+    assert not disk.exists("a\0b")
+    disk.close(fd, str(file))
+
+
 def test_a_limit_on_the_size_of_files(disk: Disk, tmp_path: Path) -> None:
     path = str(tmp_path / "file")
     child = os.fork()
