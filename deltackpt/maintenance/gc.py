@@ -320,8 +320,9 @@ class Collector:
         """Publish what ``decide`` makes of the survey, under the very number that follows it."""
         began = time.perf_counter()
         publish_abreast(transaction, self.look, decide)
-        # Whoever waited for this record has its turn before it must wait for another.
-        time.sleep(min(time.perf_counter() - began, _LONGEST_BREATH))
+        # Whoever waited for this record has its turn before it must wait for another. A clock may say anything.
+        with contextlib.suppress(OSError):
+            time.sleep(min(max(time.perf_counter() - began, 0.0), _LONGEST_BREATH))
 
     def _record(self, place: Place) -> bytes:
         chunks = self.repository.chunks
