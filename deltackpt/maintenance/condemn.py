@@ -34,15 +34,20 @@ class Step:
 
 
 def steps(live: Live, condemned: Sequence[PackId], rebased: Sequence[Reencoded]) -> Iterator[Step]:
-    """All that is to be done, deltas first that leave a dead base: what they stood on is not copied.
+    """All that is to be done, at once where that is little; else deltas first that leave a dead base.
 
-    A step leaves every chunk that lives where it was or in a copy of that very record, so steps may be cut anywhere.
+    What those stood on is not copied. A step leaves every chunk that lives where it was or in a copy of that very
+    record, so steps may be cut anywhere.
     """
     copied = {pack: tuple(live.places(pack)) if live.count(pack) else () for pack in condemned}
     weights = [len(new.head.members) for new in rebased]
     # A pack is a row of the index, too.
     weights += [1 + sum(len(place.entry.head.members) for place in places) for places in copied.values()]
     most = max(leaving.MOST_CHUNKS, sum(weights) // leaving.MOST_RECORDS)
+    if rebased and condemned and sum(weights) <= most:
+        everything = tuple(place for pack in condemned for place in copied[pack])
+        yield Step(tuple(condemned), everything, tuple(rebased))
+        return
     for group in _groups(weights[: len(rebased)], most):
         yield Step(rebased=tuple(rebased[group]))
     for group in _groups(weights[len(rebased) :], most):

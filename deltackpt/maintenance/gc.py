@@ -49,7 +49,7 @@ REPACK_DEAD_FRACTION = 0.10
 # Dead bytes inline in the log that are worth ending its epoch for.
 LEAST_DEAD_INLINE = 64 << 10
 _MAX_RESTARTS = 10
-_LONGEST_BREATH = 0.05
+_BREATH = 0.05
 
 Progress = Callable[[int, int], None]
 
@@ -288,11 +288,11 @@ class Collector:
             put(new.head, reencoder.payload(new))
 
     def _condemnation(self, step: Step, copied: Copied) -> Decision:
-        if step.rebased:
-            if not all(new.is_current(self.survey) for new in step.rebased):
-                raise StaleTransactionError("a delta that was to leave its base is kept in another way by now")
+        if not all(new.is_current(self.survey) for new in step.rebased):
+            raise StaleTransactionError("a delta that was to leave its base is kept in another way by now")
+        if not step.condemned:
             return Decision("gc-rebase")
-        live = self._live()
+        live = self._live(copied.transaction.superseded)
         still = [pack for pack in step.condemned if pack in self.survey.packs and copied.holds(live, pack)]
         if not still:
             raise _NothingLeftError
@@ -304,6 +304,10 @@ class Collector:
             with self._transaction() as transaction:
                 self._publish(transaction, lambda: self._leaving().decision(self.survey))
             self.look()
+            if not self._leaving().empty:
+                # Whoever waited for this record has its turn before it must wait for another.
+                with contextlib.suppress(OSError):
+                    time.sleep(_BREATH)
 
     def _leaving(self) -> Leaving:
         """What is to be told as gone; a walk through the whole store, so that it is found once for each position."""
@@ -318,11 +322,7 @@ class Collector:
 
     def _publish(self, transaction: Transaction, decide: Callable[[], Decision]) -> None:
         """Publish what ``decide`` makes of the survey, under the very number that follows it."""
-        began = time.perf_counter()
         publish_abreast(transaction, self.look, decide)
-        # Whoever waited for this record has its turn before it must wait for another. A clock may say anything.
-        with contextlib.suppress(OSError):
-            time.sleep(min(max(time.perf_counter() - began, 0.0), _LONGEST_BREATH))
 
     def _record(self, place: Place) -> bytes:
         chunks = self.repository.chunks
