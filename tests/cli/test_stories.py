@@ -105,6 +105,8 @@ def test_an_interrupt_is_quiet(tmp_path: Path, history: Store) -> None:
     # The program waits for its configuration once it has opened the pipe for itself.
     while open_files(running.pid).count(os.readlink(f"/proc/{running.pid}/fd/0")) < 2:
         time.sleep(0.01)
+    # It is still on its way into the call that waits.
+    time.sleep(0.3)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate()
     assert (running.returncode, err.strip()) == (130, "")
