@@ -48,6 +48,19 @@ class InterruptedDisk(Disk):
         super().link(source, target)
 
 
+class StoppedDisk(Disk):
+    """KeyboardInterrupt instead of the record that comes after ``records`` others."""
+
+    def __init__(self, records: int) -> None:
+        self._left = records
+
+    def link(self, source: str, target: str) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise KeyboardInterrupt
+        super().link(source, target)
+
+
 class FailingReads(Disk):
     """Every read of a pack fails with EIO after the first ``sound`` of them."""
 

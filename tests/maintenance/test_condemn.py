@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disks import opened, rows_of
+from disks import StoppedDisk, opened, rows_of
 
 from deltackpt import Keep, Store
 from deltackpt.chunkstore.log_record import LogRecord
@@ -87,24 +87,13 @@ def test_a_store_of_very_many_chunks_takes_larger_steps(scattered: Store, monkey
 
 
 def test_interrupted_between_any_two_records(scattered: Store) -> None:
-    class Stops(Disk):
-        left = 0
-
-        def link(self, source: str, target: str) -> None:
-            self.left -= 1
-            if self.left < 0:
-                raise KeyboardInterrupt
-            super().link(source, target)
-
     original, expected = Path(scattered.path), scattered.load("main")
     stopped = 0
     while stopped < 40:
         copy = original.with_name(f"copy-{stopped}")
         shutil.copytree(original, copy)
-        disk = Stops()
-        disk.left = stopped
         try:
-            opened(str(copy), disk, threads=1).gc()
+            opened(str(copy), StoppedDisk(stopped), threads=1).gc()
             break
         except KeyboardInterrupt:
             stopped += 1

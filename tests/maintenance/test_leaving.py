@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disks import opened, packs, rows_of
+from disks import StoppedDisk, opened, packs, rows_of
 
 from deltackpt import Keep, Store
 from deltackpt.chunkstore.log_record import LogRecord
 from deltackpt.chunkstore.transaction import Transaction
-from deltackpt.fs.disk import Disk
 from deltackpt.maintenance import leaving
 
 COMMITS = 9
@@ -58,24 +57,13 @@ def test_commits_go_first_and_deltas_before_their_bases(pruned: Store) -> None:
 
 
 def test_interrupted_between_two_records_the_store_is_whole(pruned: Store) -> None:
-    class Stops(Disk):
-        left = 0
-
-        def link(self, source: str, target: str) -> None:
-            self.left -= 1
-            if self.left < 0:
-                raise KeyboardInterrupt
-            super().link(source, target)
-
     original, expected = Path(pruned.path), pruned.load("main")["w"].tobytes()
     finished = 0
     for records in range(40):
         copy = original.with_name(f"copy-{records}")
         shutil.copytree(original, copy)
-        disk = Stops()
-        disk.left = records
         try:
-            opened(str(copy), disk, threads=1).gc()
+            opened(str(copy), StoppedDisk(records), threads=1).gc()
             finished += 1
         except KeyboardInterrupt:
             pass
