@@ -95,7 +95,12 @@ def open_files(process: int) -> list[str]:
 def test_an_interrupt_is_quiet(tmp_path: Path, history: Store) -> None:
     (tmp_path / "any").touch()
     running = subprocess.Popen(
-        command_line("--store", history.path, "commit", "any", "--config", "/dev/stdin"),
+        # A shell has what it starts in the background ignore the signal.
+        [
+            "env",
+            "--default-signal=INT",
+            *command_line("--store", history.path, "commit", "any", "--config", "/dev/stdin"),
+        ],
         cwd=tmp_path,
         env=environment(),
         stdin=subprocess.PIPE,
@@ -105,8 +110,6 @@ def test_an_interrupt_is_quiet(tmp_path: Path, history: Store) -> None:
     # The program waits for its configuration once it has opened the pipe for itself.
     while open_files(running.pid).count(os.readlink(f"/proc/{running.pid}/fd/0")) < 2:
         time.sleep(0.01)
-    # It is still on its way into the call that waits.
-    time.sleep(0.3)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate()
     assert (running.returncode, err.strip()) == (130, "")
