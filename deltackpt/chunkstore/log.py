@@ -302,11 +302,6 @@ class Log:
         path = self._layout.epoch(position.epoch)
         raise damaged(position.number + 1, path, "its folder is missing, and no segment holds it")
 
-    def _archived_up_to(self) -> Position:
-        """The place after the last segment."""
-        found = self.segments()
-        return self.segment(*found[-1])[-1].position if found else self.start
-
     def _stage(self, path: str, data: bytes) -> None:
         try:
             fd = self._disk.create(path)
