@@ -225,5 +225,7 @@ def test_what_does_not_fit_a_new_branch_is_listed_refused_renamed_or_left_out(
     with Store(path) as store:
         assert torch.equal(model.embedding.weight, store.load("main")["model"]["emb.weight"])
     assert "model/out.weight (stored [48, 192], here [7, 7])" in caplog.text
+    with pytest.raises(InvalidInputError, match="load= names 'modle', and handed over were model"):
+        Checkpointer(path, model=Other(), branch="sft", start_from="main", load=("modle",))
     with pytest.raises(InvalidInputError, match="two stored tensors one name"):
         started(strict=False, rename={"emb": "out", "block.0": "out"})

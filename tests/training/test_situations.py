@@ -435,6 +435,15 @@ def test_a_model_on_the_meta_device_becomes_real(path: Path) -> None:
         ckpt.save()
 
 
+def test_a_default_device_of_the_program_changes_nothing(path: Path) -> None:
+    model = mlp()
+    with torch.device("meta"):
+        save(path, model=model)
+        other = mlp().to_empty(device="cpu")
+        resumed(path, model=other)
+    assert equal(model, other)
+
+
 def test_a_default_type_of_the_program_changes_nothing(path: Path) -> None:
     model = mlp()
     save(path, model=model)
@@ -447,7 +456,7 @@ def test_a_default_type_of_the_program_changes_nothing(path: Path) -> None:
         assert {value.dtype for value in store.load("main", part="model").values()} == {torch.float32}
 
 
-def test_a_part_is_halved_knowingly(path: Path) -> None:
+def test_a_part_is_halved_knowingly(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = mlp()
     optimizer = torch.optim.AdamW(model.parameters())
     train(model, optimizer, 2)
@@ -463,8 +472,10 @@ def test_a_part_is_halved_knowingly(path: Path) -> None:
     (first, *_), (second, *_) = optimizer.state.values(), again.state.values()
     assert second["exp_avg"].dtype == torch.float32
     assert torch.equal(first["exp_avg"].bfloat16().float(), second["exp_avg"])
+    save(path, 2, model=other, cast={"optimiser.*": "bf16"})
+    assert "cast= has rules for no float32 tensor of this save: optimiser.*" in caplog.text
     with pytest.raises(InvalidInputError, match="one of bf16"):
-        save(path, 2, model=other, cast={"*": "int4"})
+        save(path, 3, model=other, cast={"*": "int4"})
 
 
 # What is refused at once
@@ -489,6 +500,10 @@ class Odd:
         ({"keep": Keep(last=1), "every": "x"}, "every is a number of steps"),
         ({"worker": "fork"}, "worker is 'process' or 'thread'"),
         ({"memory": "all"}, "memory is 'auto' or 'low'"),
+        (
+            {"include": ["*.weight", "lora_*"]},
+            "include='lora_.' matches no tensor of the model; .* such as 0.weight, 0.bias",
+        ),
     ],
 )
 def test_what_could_not_be_saved_is_refused_when_it_is_handed_over(
