@@ -1,10 +1,13 @@
 """Signals that ask a training to end: noted, passed on, and acted on where the loop is whole.
 
 The first one sets a flag, and what handled it before is called, too. A second Ctrl-C interrupts at once, as ever.
+A process forked from the trainer ends by SIGTERM and SIGUSR1 as if nobody caught them. The first Ctrl-C, which a
+terminal sends to all, leaves it alone: its data may be needed for the step under way.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -18,6 +21,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self._pid = os.getpid()
         self._before: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
@@ -33,6 +37,10 @@ class Signals:
         self._before.clear()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGINT and os.getpid() != self._pid:
+            self.restore()
+            os.kill(os.getpid(), number)
+            return
         again = self.received is not None
         self.received = signal.Signals(number)
         before = self._before.get(self.received)
