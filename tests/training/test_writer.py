@@ -276,6 +276,35 @@ def test_a_store_that_is_gone_is_an_error(weights: Weights, tmp_path: Path) -> N
         assert store.resolve("main").step == 1
 
 
+@pytest.mark.parametrize("worker", ["process", "thread"])
+def test_a_store_that_is_gone_before_the_first_save_is_an_error_as_well(
+    weights: Weights, tmp_path: Path, caplog: pytest.LogCaptureFixture, worker: str
+) -> None:
+    with saving(tmp_path / "s", weights, worker=worker) as ckpt:
+        (tmp_path / "s").rename(tmp_path / "elsewhere")
+        ckpt.step(0)
+        with pytest.raises(DeltackptError, match=r"step 1 could not be saved: .*is not a store"):
+            ckpt.wait()
+        assert "step 1 could not be saved" in caplog.text
+        (tmp_path / "elsewhere").rename(tmp_path / "s")
+        ckpt.save(wait=True)
+        assert ckpt.last.commit is not None
+
+
+def test_a_failure_is_in_the_log_when_another_error_ends_the_training(
+    weights: Weights, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script() -> None:
+        with saving(tmp_path / "s", weights, worker="thread") as ckpt:
+            (tmp_path / "s").rename(tmp_path / "elsewhere")
+            ckpt.step(0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        script()
+    assert "step 1 could not be saved" in caplog.text
+
+
 def test_a_store_that_cannot_be_written_is_refused_at_once(weights: Weights, tmp_path: Path) -> None:
     Store.init(tmp_path / "s").close()
     frozen = tmp_path / "frozen"
