@@ -181,6 +181,20 @@ def test_nothing_is_written_while_writes_are_paused(run: Run, tmp_path: Path) ->
     assert set(saved(tmp_path)) == {6}
 
 
+@pytest.mark.parametrize("worker", ["process", "thread"])
+def test_a_pause_begins_when_the_policy_has_deleted(tmp_path: Path, worker: str) -> None:
+    keep = Keep(last=1)
+    with Checkpointer(tmp_path / "s", extra={"noise": Noise(1 << 16)}, every=1, keep=keep, worker=worker) as ckpt:
+        ckpt.resume()
+        for step in range(3):
+            ckpt.step(step)
+        with ckpt.paused_writes():
+            before = sorted(path.name for path in (tmp_path / "s").rglob("*"))
+            assert set(saved(tmp_path)) == {3}
+            ckpt.step(3)
+            assert sorted(path.name for path in (tmp_path / "s").rglob("*")) == before
+
+
 def test_what_fell_due_in_a_pause_is_saved_after_it(run: Run, tmp_path: Path) -> None:
     with checkpointer(run, str(tmp_path / "s"), every=3, worker="thread") as ckpt:
         ckpt.resume()

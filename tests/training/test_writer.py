@@ -97,6 +97,27 @@ def test_a_writer_that_dies_every_time_is_an_error(weights: Weights, tmp_path: P
             ckpt.wait()
 
 
+def test_a_writer_that_is_still_cleaning_up_is_not_waited_for(tmp_path: Path) -> None:
+    """Nor when it cannot take in at once what a state of many tensors is described by."""
+
+    class Many(Weights):
+        def state_dict(self) -> dict[str, Any]:
+            return {f"layer.{at}.values": self.values[at] for at in range(8000)}
+
+    weights = Many(8000)
+    with saving(tmp_path / "s", weights) as ckpt:
+        ckpt.step(0)
+        ckpt.wait()
+        os.kill(writer_of(ckpt), signal.SIGSTOP)
+        try:
+            weights.values.mul_(2)
+            ckpt.step(1)
+        finally:
+            os.kill(writer_of(ckpt), signal.SIGCONT)
+    with Store(tmp_path / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [2, 1]
+
+
 def test_an_unguarded_script_runs_once(tmp_path: Path) -> None:
     with Program(tmp_path, steps=10, flags="-X dev -W error") as program:
         code, rest = program.end()
