@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import uuid
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -94,7 +95,7 @@ class Checkpointer:
         self._on_busy = on_busy
         self._schedule = Schedule.of(every, keep)
         self._completed = 0
-        self._begun = self._paused = self._within = False
+        self._begun = self._paused = self._within = self._closed = False
         self._forced = self._awaited = False
         self._due: str | None = None
         self._metrics: dict[str, Any] = {}
@@ -108,6 +109,8 @@ class Checkpointer:
         self._signals = Signals()
         if catch_signals:
             self._signals.install()
+            # One that is dropped without being closed, as when the cell of a notebook runs again, catches none either.
+            weakref.finalize(self, self._signals.restore).atexit = False
 
     @property
     def store(self) -> Store:
@@ -262,6 +265,7 @@ class Checkpointer:
 
     def close(self) -> None:
         """Give back memory, the writer and the signals; leaving the context does it, after waiting."""
+        self._closed = True
         self._signals.restore()
         self._saving.close()
         self._ranks.close()
@@ -274,6 +278,8 @@ class Checkpointer:
 
     def _begin(self) -> None:
         """A branch that has commits is taken up, or left alone; never written over from step 0."""
+        if self._closed:
+            raise InvalidInputError("this Checkpointer is closed; save before its with block ends")
         if not self._begun:
             if self._saving.head is not None:
                 raise InvalidInputError(

@@ -22,6 +22,7 @@ class Signals:
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._pid = os.getpid()
+        self._restored = False
         self._before: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
@@ -30,21 +31,28 @@ class Signals:
                 self._before[number] = signal.signal(number, self._note)
 
     def restore(self) -> None:
-        """Whatever handled them before does so again, unless somebody else took a signal over meanwhile."""
+        """Whatever handled them before does so again; also by way of whoever took a signal over meanwhile."""
+        self._restored = True
         for number, before in self._before.items():
             if signal.getsignal(number) == self._note:
                 signal.signal(number, before if before is not None else signal.SIG_DFL)
-        self._before.clear()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGINT and os.getpid() != self._pid:
-            self.restore()
-            os.kill(os.getpid(), number)
+        before = self._before[signal.Signals(number)]
+        if self._restored or (number != signal.SIGINT and os.getpid() != self._pid):
+            self._pass_on(before, number, frame)
             return
         again = self.received is not None
         self.received = signal.Signals(number)
-        before = self._before.get(self.received)
         if before is signal.default_int_handler and not again:
             return
         if callable(before):
             before(number, frame)
+
+    def _pass_on(self, before: Any, number: int, frame: FrameType | None) -> None:
+        """As if nobody had caught it here."""
+        if callable(before):
+            before(number, frame)
+        else:
+            signal.signal(number, before if before is not None else signal.SIG_DFL)
+            os.kill(os.getpid(), number)

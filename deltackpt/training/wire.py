@@ -1,6 +1,6 @@
 """Messages over a socket pair: a head, msgpack, and file descriptors beside the head.
 
-A message that the socket may not hold at once travels as a memory file, so whoever sends it never waits for a busy peer.
+A message that the socket may not hold at once travels as a memory file, so its sender never waits for a busy peer.
 """
 
 from __future__ import annotations

@@ -129,6 +129,9 @@ def test_without_the_generator(run: Run, tmp_path: Path) -> None:
     with checkpointer(again, str(tmp_path / "s"), worker="thread") as ckpt:
         assert ckpt.resume("must") == 3
         assert torch.equal(again.model.emb.weight, run.model.emb.weight)
+    for late in (ckpt.save, lambda: ckpt.step(3)):
+        with pytest.raises(InvalidInputError, match="closed; save before its with block ends"):
+            late()
 
 
 def test_save_within_a_step_holds_the_whole_step(run: Run, tmp_path: Path) -> None:

@@ -137,3 +137,22 @@ def test_a_process_that_was_forked_ends_when_it_is_told_to(tmp_path: Path, sent:
     finally:
         signal.signal(sent, before)
     assert helper.exitcode == -sent
+
+
+def test_those_of_a_cell_that_ran_again_go_back_as_well(tmp_path: Path) -> None:
+    """Whichever of two is closed first, and when one never is."""
+    from trainee import checkpointer, made
+
+    mine: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: mine.append(number))
+    try:
+        first, second, dropped = (checkpointer(made(), str(tmp_path / "s")) for _ in range(3))
+        first.close()
+        second.close()
+        signal.raise_signal(signal.SIGUSR1)
+        assert dropped.poll()
+        del dropped
+        signal.raise_signal(signal.SIGUSR1)
+        assert mine == [signal.SIGUSR1] * 2
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -341,9 +341,19 @@ def test_frozen_weights_are_referred_to_and_checked(path: Path) -> None:
     with Store(path) as store:
         assert list(store.load("main")["model"]) == ["head.weight", "head.bias"]
         assert store.load("main")["frozen"]["origin"] == "hub:base-7b@abc"
+    with Checkpointer(path, model=model, frozen="reference", origin="hub:base-7b@abc", worker="thread") as ckpt:
+        ckpt.resume()
+        model["base"][0].bias.data = torch.ones(512)
+        ckpt.step(1)
+        ckpt.save()
+    with Store(path) as store:
+        first, second = (store.load(ref, part="frozen")["hashes"] for ref in ("step:1", "step:2"))
+    assert [name for name in first if first[name] != second[name]] == ["base.0.bias"]
+    with pytest.raises(InvalidInputError, match=r"'base.0.weight' is on the meta device; load the base before"):
+        Checkpointer(path, model=tuned().to("meta"), frozen="reference")
     other = tuned()
-    resumed(path, model=other, frozen="reference")
-    assert equal(model, other)
+    resumed(path, "step:1", model=other, frozen="reference")
+    assert torch.equal(other["head"].weight, model["head"].weight)
     wrong = tuned()
     with torch.no_grad():
         wrong["base"][0].bias[3] += 1e-6
