@@ -81,7 +81,10 @@ def quantized_parts(tensor: torch.Tensor) -> Parts:
     dtype, scheme, axis, shape = quantized_form(tensor)
     if axis is None:
         numbers = (tensor.q_scale(), tensor.q_zero_point())
-        rest = [torch.tensor(number, dtype=kind) for number, kind in zip(numbers, _PARAMETERS[scheme], strict=True)]
+        rest = [
+            torch.tensor(number, dtype=kind, device="cpu")
+            for number, kind in zip(numbers, _PARAMETERS[scheme], strict=True)
+        ]
     else:
         rest = [tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()]
     bare = torch.empty(0, dtype=_WHOLE[dtype], device=tensor.device)
