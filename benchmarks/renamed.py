@@ -153,7 +153,7 @@ def _gguf(path: Path, weights: Weights, halved: bool = False) -> Path:
 
 
 def _noise(weights: Weights, seed: int) -> Weights:
-    """Values of the same shapes, sizes and names, with nothing in common. They have 8 bits less, to be stored sooner."""
+    """Other values under the same names, in the same shapes and sizes. They have 8 bits less, to be stored sooner."""
     rng = np.random.default_rng(seed)
     spread = {name: float(tensor.float().std()) if tensor.numel() > 1 else 1.0 for name, tensor in weights.items()}
     return {name: _coarse(rng, tuple(tensor.shape), spread[name]) for name, tensor in weights.items()}

@@ -60,10 +60,12 @@ def _correlation(ours: Lanes, theirs: Lanes) -> Scores:
 
 
 def _standardised(lanes: Lanes) -> Scores:
-    """Sign and magnitude as one number, whose mean is 0 and whose length is 1; zeros where all are equal."""
+    """Sign and magnitude as one number each; their mean is 0 and the length of a row 1, or 0 where all are equal."""
     signed = lanes.view(f"<i{lanes.itemsize}")
-    magnitude = signed & np.iinfo(signed.dtype).max
+    most = np.iinfo(signed.dtype).max
+    magnitude = signed & most
     values: Scores = np.where(signed < 0, -magnitude, magnitude).astype(np.float32)
+    values /= np.float32(most)
     values -= values.mean(axis=-1, keepdims=True)
     length = np.linalg.norm(values, axis=-1, keepdims=True)
     values /= np.where(length > 0, length, 1)

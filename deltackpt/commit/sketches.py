@@ -49,6 +49,8 @@ class Sketches:
                 plain = self._reader.read(chunk, locations)
             except (CorruptError, NotFoundError):
                 return None
+            if len(plain) != _first_bytes(tensor):
+                return None
             if keep:
                 self._reader.cache.put(chunk, plain, None)
             return sketch_of(lambda start, stop: plain[start:stop], tensor.dtype.element, len(plain))
