@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from deltackpt.checkout.export import Names, refuse_within_store
 from deltackpt.convert import gguf, npz, onnx, pt, safetensors, tensorflow, zarr
 from deltackpt.convert.beside import CONFIG, FileBeside, beside_in_commit, beside_on_disk
 from deltackpt.convert.changes import Changes
-from deltackpt.convert.flat import FlatState
-from deltackpt.convert.formats import FORMATS, HUGGING_FACE, ONNX, QUANTISED, SHARDED
+from deltackpt.convert.flat import FlatState, told
+from deltackpt.convert.formats import FORMATS, HUGGING_FACE, ONNX, QUANTISED, SHARDED, TENSORS_ONLY, WHOLE
 from deltackpt.convert.of_commit import state_of_commit
 from deltackpt.convert.of_path import state_of_path
 from deltackpt.convert.onnx_folder import write_folder
@@ -35,6 +36,9 @@ _WRITERS = MappingProxyType(
 _SHARD_BYTES = 50_000_000_000
 """What Transformers takes when it is not told."""
 _MODEL = "model"
+_LOSSES_SHOWN = 16
+
+_log = logging.getLogger("deltackpt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,13 @@ class Conversion:
     """What to write: one of ``FORMATS``.
 
     ``shard_bytes`` makes a folder: safetensors files, or files beside an ONNX model, each with at most as many bytes of
-    tensors.
+    tensors. ``lossy`` leaves out, with a warning, what has no place in the format and what cannot be read as a tensor.
     """
 
     format: str
     changes: Changes = field(default_factory=Changes)
     shard_bytes: int | None = None
+    lossy: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -107,6 +112,9 @@ def _write(
 ) -> int:
     """``beside`` None is for formats that are weights alone."""
     made = conversion.changes.made(state)
+    if conversion.lossy:
+        made = _without_losses(made, conversion)
+    made.refuse_missing()
     if conversion.format not in QUANTISED:
         made.refuse_blocks()
     if beside is not None and not any(file.name == CONFIG for file in beside):
@@ -119,3 +127,18 @@ def _write(
     if conversion.format == ONNX:
         return write_folder(disk, made, path, shard_bytes, force=force)
     return safetensors.write_shards(disk, made, path, shard_bytes, force=force, beside=beside or ())
+
+
+def _without_losses(state: FlatState, conversion: Conversion) -> FlatState:
+    """What the format has a place for; warnings tell the rest."""
+    for missing in state.missing[:_LOSSES_SHOWN]:
+        _log.warning("%s; left out but for the tensors in it", missing)
+    if len(state.missing) > _LOSSES_SHOWN:
+        _log.warning("%d more that cannot be converted are left out", len(state.missing) - _LOSSES_SHOWN)
+    state = replace(state, missing=())
+    if state.whole is not None and conversion.format in WHOLE and conversion.shard_bytes is None:
+        return state
+    kept = {} if conversion.format in TENSORS_ONLY else state.plain().values
+    if lost := [name for name in state.values if name not in kept]:
+        _log.warning("%s: %s has no place for such values; left out", told(lost), conversion.format)
+    return replace(state, values=kept)

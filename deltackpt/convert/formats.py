@@ -11,6 +11,10 @@ ONNX = "onnx"
 FORMATS = ("safetensors", "pt", "gguf", ONNX, "tf", "zarr", "npz", HUGGING_FACE)
 SHARDED = ("safetensors", ONNX, HUGGING_FACE)
 QUANTISED = ("gguf",)
+TENSORS_ONLY = ("tf", "npz")
+"""Those without a place for numbers and texts."""
+WHOLE = ("safetensors",)
+"""Those that hold every value of a whole state, in one file."""
 
 _BY_SUFFIX = {
     ".safetensors": "safetensors",

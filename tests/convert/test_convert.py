@@ -154,7 +154,7 @@ def test_a_part_of_a_commit_and_of_a_folder(store: Store, tmp_path: Path) -> Non
     store.export("main", tmp_path / "two.pt", Conversion("pt"), part="model")
     assert equal(read(tmp_path / "one.pt"), model)
     assert equal(read(tmp_path / "two.pt"), model)
-    with pytest.raises(InvalidInputError, match="leave others out with --select or --part"):
+    with pytest.raises(InvalidInputError, match="leave others out with --select, --part or --lossy"):
         store.export("main", tmp_path / "three.pt", Conversion("pt"))
     with pytest.raises(InvalidInputError, match=r"no config\.json"):
         store.export("main", tmp_path / "hf", Conversion("hf"))
