@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from deltackpt.convert.formats import FORMATS, format_of
+from deltackpt.convert.formats import FORMATS, format_of, told_by
 
 if TYPE_CHECKING:
     from deltackpt.convert.convert import Conversion
@@ -48,5 +48,6 @@ def conversion_of(
 
     shard_bytes = None if max_shard_size is None else parse_size(max_shard_size)
     if format is None:
-        format = "safetensors" if shard_bytes is not None else format_of(output)
+        # A folder of shards needs no suffix.
+        format = format_of(output) if shard_bytes is None else told_by(output) or "safetensors"
     return Conversion(format, Changes(select, tuple(map(Renaming.of, rename)), dtype), shard_bytes, lossy)

@@ -124,7 +124,11 @@ def _fill(told: Any, dtype: DType) -> bytes:
 
     from deltackpt.skeleton.numpy_build import type_of_table
 
-    return np.array(float(told) if isinstance(told, str) else told or 0).astype(type_of_table(dtype)).tobytes()
+    return (
+        np.array(float(told) if isinstance(told, str) else 0 if told is None else told)
+        .astype(type_of_table(dtype))
+        .tobytes()
+    )
 
 
 def _assembled(name: str, layout: ChunkLayout, chunks: Mapping[tuple[int, ...], FlatTensor], fill: bytes) -> memoryview:
