@@ -14,7 +14,7 @@ from deltackpt.content.layout import Home, home_alone
 from deltackpt.content.roles import ROLES, ROOT
 from deltackpt.content.shelved import Shelved, shelve
 from deltackpt.content.table import Row, Tables
-from deltackpt.history.objects import FilesSkeleton, encode
+from deltackpt.history.objects import FilesSkeleton, Note, encode
 from deltackpt.skeleton.nodes import Mapping as MappingNode
 from deltackpt.skeleton.nodes import Tree
 from deltackpt.skeleton.tags import Tag
@@ -31,7 +31,7 @@ class Stated:
     file: Shelved
     part: str
     key: str | None
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class Assembly:
         self._placements.add(found.placements)
         return found
 
-    def _stated(self, file: Shelved, home: Home, states: dict[str, PartStates]) -> tuple[str, ...]:
+    def _stated(self, file: Shelved, home: Home, states: dict[str, PartStates]) -> tuple[Note, ...]:
         """Note the state of a file in those of its parts; what of the file was not understood."""
         found = self._state(file, home)
         path = file.described.path
@@ -116,5 +116,6 @@ def _by_part(file: Shelved) -> dict[str, list[tuple[str, Row]]]:
     return found
 
 
-def _notes(file: Described, state: FileState) -> tuple[str, ...]:
-    return (*(() if file.warning is None else (str(file.warning),)), *state.notes)
+def _notes(file: Described, state: FileState) -> tuple[Note, ...]:
+    warning = () if file.warning is None else (str(file.warning),)
+    return (*warning, *((one.name, one.what) for one in (*file.reading.unread, *state.unread)))

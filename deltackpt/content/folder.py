@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deltackpt.content.assembly import Assembly
 from deltackpt.content.content import Content
@@ -15,9 +15,11 @@ from deltackpt.content.layout import homes
 from deltackpt.errors import UnsafeError
 from deltackpt.formats.folder import Folder
 from deltackpt.formats.folder_reader import FolderReading, read_folder
-from deltackpt.formats.reading import Reading
+from deltackpt.formats.onnx.folder import ONNX_DATA
+from deltackpt.formats.reading import Unread
 from deltackpt.formats.sniff import UNKNOWN, read
 from deltackpt.formats.source_file import SourceFile
+from deltackpt.formats.spans import TensorSpan
 from deltackpt.formats.wording import shown_path
 from deltackpt.fs.open_files import OpenFiles
 from deltackpt.fs.tree import Found, FoundFile, FoundLink, changed, open_tree, outside, walk
@@ -94,7 +96,16 @@ def _described(path: str, file: SourceFile, folder: FolderReading, *, strict: bo
     if own is None or own.format != "distcp":
         sniffed = read(file)
         own = sniffed if own is None or (sniffed.format != UNKNOWN and sniffed.warning is None) else own
+    own = replace(own, unread=tuple(_not_elsewhere(own.unread, folder)))
     refusal = folder.refusals.get(path)
     if refusal is not None and own.warning is None:
-        own = Reading(own.format, own.spans, refusal, own.state, own.checksums)
+        own = replace(own, warning=refusal)
     return described(path, file, own, strict=strict)
+
+
+def _not_elsewhere(unread: Sequence[Unread], folder: FolderReading) -> Iterator[Unread]:
+    """What of a model's tensors is not typed in a file of data beside it, either."""
+    if unread:
+        beside = [span for one in folder.files.values() if one.format == ONNX_DATA.name for span in one.spans]
+        found = {span.name for span in beside if isinstance(span, TensorSpan)}
+        yield from (one for one in unread if one.name not in found)

@@ -39,3 +39,7 @@ class ChunkLayout:
         return len(places) == len(self.shape) and all(
             int(place) * step < extent for place, step, extent in zip(places, self.chunk_shape, self.shape, strict=True)
         )
+
+    def place(self, key: str) -> tuple[int, ...]:
+        """The coordinates in the ``key`` of a chunk."""
+        return tuple(map(int, key.split(self.separator)[len(self.prefix) :])) if self.shape else ()
