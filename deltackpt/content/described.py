@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from deltackpt.content.exported import ExportedState, exported_state
 from deltackpt.errors import FormatError
 from deltackpt.formats.checksums import first_mismatch
+from deltackpt.formats.folder_reader import FolderReading
 from deltackpt.formats.reading import Reading
 from deltackpt.formats.sniff import UNKNOWN, is_text
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
+from deltackpt.formats.wording import quoted
 
 _OF_TENSORS = frozenset({".safetensors", ".pt", ".pth", ".npy", ".npz", ".gguf", ".onnx"})
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +37,40 @@ class Described:
         return tuple(span for span in self.reading.spans if isinstance(span, TensorSpan))
 
 
-def described(path: str, file: SourceFile, reading: Reading, *, strict: bool) -> Described:
+def described(
+    path: str, file: SourceFile, reading: Reading, *, strict: bool, of_others: FormatError | None = None
+) -> Described:
     """A file with its checksums compared. What is wrong with it is raised when ``strict``, else kept as the warning.
 
-    That a file of a folder, or a text, is of no known kind is nothing wrong, unless its name promises tensors: then it
-    is empty, a page that says why a download failed, or a pointer of Git LFS.
+    ``of_others`` is what is wrong with what it says of other files. That a file of a folder, or a text, is of no known
+    kind is nothing wrong, unless its name promises tensors: then it is empty, a page that says why a download failed,
+    or a pointer of Git LFS.
     """
-    warning = reading.warning or first_mismatch(file, reading.checksums)
-    if reading.format == UNKNOWN and (path or is_text(file)) and not _promises_tensors(file.name):
-        warning = None
+    warning = of_others or _own_warning(path, file, reading) or first_mismatch(file, reading.checksums)
     if warning is not None and strict:
         raise warning
     exported = exported_state(file) if reading.format == "safetensors" and reading.warning is None else None
     return Described(path, file, reading if exported is None else exported.renamed(reading), warning, exported)
+
+
+def said_of_others(path: str, file: SourceFile, folder: FolderReading) -> FormatError | None:
+    """What is wrong with what the description at ``path`` says of other files of ``folder``, if it is one."""
+    absent = folder.absent.get(path)
+    if not absent:
+        return folder.refusals.get(path)
+    named = ", ".join(map(quoted, absent[:_NAMED])) + (
+        f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+    )
+    what = "file that holds" if len(absent) == 1 else "files that hold"
+    return FormatError(
+        f"{file.name}: the {what} its tensors would not be committed: {named}; commit the folder that holds all of it"
+    )
+
+
+def _own_warning(path: str, file: SourceFile, reading: Reading) -> FormatError | None:
+    if reading.format == UNKNOWN and (path or is_text(file)) and not _promises_tensors(file.name):
+        return None
+    return reading.warning
 
 
 def _promises_tensors(name: str) -> bool:

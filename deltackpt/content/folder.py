@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from deltackpt.content.assembly import Assembly
 from deltackpt.content.content import Content
-from deltackpt.content.described import Described, described
+from deltackpt.content.described import Described, described, said_of_others
 from deltackpt.content.entries import files_by_part
 from deltackpt.content.layout import homes
 from deltackpt.errors import UnsafeError
 from deltackpt.formats.folder import Folder
 from deltackpt.formats.folder_reader import FolderReading, read_folder
-from deltackpt.formats.reading import Reading
 from deltackpt.formats.sniff import UNKNOWN, read
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.wording import shown_path
@@ -52,8 +51,13 @@ class _Tree:
     opened: OpenFiles
     found: tuple[Found, ...]
 
+    @property
+    def links(self) -> dict[str, str]:
+        """The text of each symbolic link by its path."""
+        return {one.path: one.target for one in self.found if isinstance(one, FoundLink)}
+
     def check_links(self) -> None:
-        links = {one.path: one.target for one in self.found if isinstance(one, FoundLink)}
+        links = self.links
         for path in links:
             if outside(links, path):
                 shown = shown_path(os.path.join(self.name, path))
@@ -66,8 +70,8 @@ class _Tree:
         """Every file, read."""
         files = [one for one in self.found if isinstance(one, FoundFile)]
         sources = {file.path: self._source(file) for file in files}
-        folder = Folder({file.path: file.size for file in files}, lambda path: _as_it_is(sources[path]))
-        reading = read_folder(folder)
+        sizes = {file.path: file.size for file in files}
+        reading = read_folder(Folder(sizes, lambda path: nullcontext(sources[path]), self.links))
         return [_described(path, source, reading, strict=strict) for path, source in sources.items()]
 
     def _source(self, file: FoundFile) -> SourceFile:
@@ -83,18 +87,10 @@ class _Tree:
                 raise changed(os.path.join(self.name, path))
 
 
-@contextmanager
-def _as_it_is(source: SourceFile) -> Iterator[SourceFile]:
-    yield source
-
-
 def _described(path: str, file: SourceFile, folder: FolderReading, *, strict: bool) -> Described:
     """The file as the description of another file, or a reader, understands it."""
     own = folder.files.get(path)
     if own is None or own.format != "distcp":
         sniffed = read(file)
         own = sniffed if own is None or (sniffed.format != UNKNOWN and sniffed.warning is None) else own
-    refusal = folder.refusals.get(path)
-    if refusal is not None and own.warning is None:
-        own = Reading(own.format, own.spans, refusal, own.state, own.checksums)
-    return described(path, file, own, strict=strict)
+    return described(path, file, own, strict=strict, of_others=said_of_others(path, file, folder))

@@ -45,6 +45,11 @@ class _Handle:
     size: int
 
 
+def is_table(file: SourceFile) -> bool:
+    """Whether the file ends as a table does."""
+    return file.size >= FOOTER_BYTES and file.read(file.size - len(MAGIC), len(MAGIC)) == MAGIC
+
+
 def read_table(file: SourceFile) -> Iterator[Entry]:
     """All entries in the order of their keys. A block's checksum is verified before its entries are given."""
     if file.size > MAX_INDEX_BYTES:
