@@ -12,7 +12,7 @@
 ``shard_index``  the index of a model in several files
 ``holes``        what no tensor covers is literal
 ``names``        which names are safe, and names that are distinct
-``window``, ``protobuf``  small structures of a file, read within bounds
+``window``, ``protobuf``  small structures of a file, read within bounds  ``crc32c``  a checksum of theirs
 ``wording``      how a refusal is worded
 
 One package for each format, with its limits and its reader:
