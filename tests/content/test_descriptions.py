@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from onnx import helper, numpy_helper
 from safetensors.numpy import save_file
 from trees import listed
 
-from deltackpt import FormatError, Store
+from deltackpt import DeltackptError, FormatError, Store
 from deltackpt.convert.convert import Conversion, convert_path
 
 WEIGHTS = np.random.default_rng(0).standard_normal((300, 200)).astype(np.float32)
@@ -173,3 +174,60 @@ def test_two_links_to_one_file_are_one_file(store: Store, tmp_path: Path) -> Non
     assert typed.typed == WEIGHTS.nbytes
     store.checkout("main", tmp_path / "back")
     assert listed(tmp_path / "back") == listed(folder)
+
+
+def test_data_by_a_hard_link_is_typed_and_comes_back_as_a_file_of_its_own(store: Store, tmp_path: Path) -> None:
+    (folder := tmp_path / "models").mkdir()
+    write_onnx(folder)
+    (data := folder / "m.onnx.data").rename(tmp_path / "outside")
+    os.link(tmp_path / "outside", data)
+    typed = store.typed_bytes(store.commit_path(folder))
+    assert typed is not None
+    assert typed.typed == WEIGHTS.nbytes
+    store.checkout("main", back := tmp_path / "back")
+    assert (back / data.name).stat().st_nlink == 1
+    assert listed(back) == listed(folder)
+    onnx.checker.check_model(back / "m.onnx")
+
+
+def a_link_out(path: Path) -> None:
+    path.with_name("outside").write_bytes(WEIGHTS.tobytes())
+    path.with_name("outside").rename(path.parents[1] / "outside")
+    path.symlink_to("../outside")
+
+
+def a_device(path: Path) -> None:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes device nodes")
+
+
+@pytest.mark.parametrize("make", [a_link_out, os.mkfifo, a_device])
+def test_data_that_is_no_file_of_the_folder_is_refused(
+    store: Store, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    (folder := tmp_path / "models").mkdir()
+    write_onnx(folder)
+    (folder / "m.onnx.data").unlink()
+    make(folder / "m.onnx.data")
+    with pytest.raises(DeltackptError, match=r"m\.onnx\.data: .*(out of the folder|cannot be committed)"):
+        store.commit_path(folder)
+    assert store.branches() == {}
+
+
+@pytest.mark.parametrize("location", ["../w", "/etc/passwd", "a/../../w", "..\\w"])
+def test_data_out_of_the_folder_is_never_looked_at(
+    store: Store, tmp_path: Path, location: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder := tmp_path / "models").mkdir()
+    write_onnx(folder)
+    (folder / "m.onnx.data").rename(tmp_path / "w")
+    model = onnx.load(folder / "m.onnx", load_external_data=False)
+    model.graph.initializer[0].external_data[0].value = location
+    (folder / "m.onnx").write_bytes(model.SerializeToString())
+    for path in (folder, folder / "m.onnx"):
+        caplog.clear()
+        store.commit_path(path)
+        assert "m.onnx: the location of tensor 'w' at byte " in caplog.text
+    assert store.resolve("main").logical_bytes < 1000
