@@ -670,6 +670,8 @@ class Store:
         from deltackpt.content.path import path_content
 
         with path_content(os.fsdecode(path), strict=strict) as content:
+            if strict and content.warnings:
+                raise content.warnings[0]
             return self._commit(content, request, progress)
 
     def _commit(self, content: Content, request: CommitRequest, progress: Progress | None) -> Commit:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from deltackpt.convert.formats import FORMATS, format_of
+from deltackpt.convert.formats import FORMATS, format_of, told_by
 
 if TYPE_CHECKING:
     from deltackpt.convert.convert import Conversion
@@ -16,8 +16,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def conversion_options(function: Function) -> Function:
-    """``--format``, ``--select``, ``--rename``, ``--dtype`` and ``--max-shard-size``."""
+    """``--format``, ``--select``, ``--rename``, ``--dtype``, ``--max-shard-size`` and ``--lossy``."""
     for option in (
+        click.option("--lossy", is_flag=True, help="Leave out, with a warning, what cannot be converted."),
         click.option("--max-shard-size", metavar="SIZE", help="Write a folder of files no larger than this: 5GB."),
         click.option("--dtype", type=click.Choice(["bf16", "fp16", "fp32"]), help="Round floats to this type."),
         click.option(
@@ -37,6 +38,7 @@ def conversion_of(
     rename: Sequence[str],
     dtype: Any,
     max_shard_size: str | None,
+    lossy: bool,
 ) -> Conversion:
     """What the options ask for; without ``format`` it is told by the name of ``output``, or by a wish for shards."""
     # Imported here because commands that convert nothing do without it.
@@ -46,5 +48,6 @@ def conversion_of(
 
     shard_bytes = None if max_shard_size is None else parse_size(max_shard_size)
     if format is None:
-        format = "safetensors" if shard_bytes is not None else format_of(output)
-    return Conversion(format, Changes(select, tuple(map(Renaming.of, rename)), dtype), shard_bytes)
+        # A folder of shards needs no suffix.
+        format = format_of(output) if shard_bytes is None else told_by(output) or "safetensors"
+    return Conversion(format, Changes(select, tuple(map(Renaming.of, rename)), dtype), shard_bytes, lossy)

@@ -15,7 +15,7 @@ from deltackpt.content.named_state import inner_parts
 from deltackpt.content.roles import ROLES, ROOT
 from deltackpt.content.shelved import Shelved, shelve
 from deltackpt.content.table import Row, Tables
-from deltackpt.history.objects import FilesSkeleton, encode
+from deltackpt.history.objects import FilesSkeleton, Note, encode
 from deltackpt.skeleton.nodes import Mapping as MappingNode
 from deltackpt.skeleton.nodes import Tree
 from deltackpt.skeleton.tags import Tag
@@ -32,7 +32,7 @@ class Stated:
     file: Shelved
     part: str
     key: str | None
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class Assembly:
         self._placements.add(found.placements)
         return found
 
-    def _stated(self, file: Shelved, home: Home, states: dict[str, PartStates]) -> tuple[str, ...]:
+    def _stated(self, file: Shelved, home: Home, states: dict[str, PartStates]) -> tuple[Note, ...]:
         """Note the state of a file in those of its parts; what of the file was not understood."""
         found = self._state(file, home)
         path = file.described.path
@@ -122,5 +122,7 @@ def _by_part(file: Shelved) -> dict[str, list[tuple[str, Row]]]:
     return found
 
 
-def _notes(file: Described, state: FileState) -> tuple[str, ...]:
-    return (*(() if file.warning is None else (str(file.warning),)), *state.notes)
+def _notes(file: Described, state: FileState) -> tuple[Note, ...]:
+    # A reader that lists its tensors says more of those that are not there.
+    said = [one for one in (file.warning, None if file.reading.unread else file.absent) if one is not None]
+    return (*map(str, said), *((one.name, one.what) for one in (*file.reading.unread, *state.unread)))

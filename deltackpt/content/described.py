@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deltackpt.content.exported import ExportedState, exported_state
@@ -23,13 +24,15 @@ _NAMED = 3
 class Described:
     """The file at ``path`` of what is being committed (empty for a file by itself), and what a reader made of it.
 
-    ``exported`` is the state that a checkout wrote into it.
+    ``warning`` is what was wrong with it, ``absent`` that files are not there which hold tensors of it. ``exported`` is
+    the state that a checkout wrote into it.
     """
 
     path: str
     file: SourceFile
     reading: Reading
     warning: FormatError | None
+    absent: FormatError | None = None
     exported: ExportedState | None = None
 
     @property
@@ -38,30 +41,35 @@ class Described:
 
 
 def described(
-    path: str, file: SourceFile, reading: Reading, *, strict: bool, of_others: FormatError | None = None
+    path: str, file: SourceFile, reading: Reading, folder: FolderReading, described_at: str, *, strict: bool
 ) -> Described:
     """A file with its checksums compared. What is wrong with it is raised when ``strict``, else kept as the warning.
 
-    ``of_others`` is what is wrong with what it says of other files. That a file of a folder, or a text, is of no known
-    kind is nothing wrong, unless its name promises tensors: then it is empty, a page that says why a download failed,
-    or a pointer of Git LFS.
+    ``folder`` is what was made of the files around it, among which it stands at ``described_at``. That a file of a
+    folder, or a text, is of no known kind is nothing wrong, unless its name promises tensors: then it is empty, a page
+    that says why a download failed, or a pointer of Git LFS.
     """
-    warning = of_others or _own_warning(path, file, reading) or first_mismatch(file, reading.checksums)
+    absent = _absent(file, folder.absent.get(described_at, ()))
+    own = None if reading.format == UNKNOWN and absent is not None else _own_warning(path, file, reading)
+    warning = folder.refusals.get(described_at) or own or first_mismatch(file, reading.checksums)
     if warning is not None and strict:
         raise warning
     exported = exported_state(file) if reading.format == "safetensors" and reading.warning is None else None
-    return Described(path, file, reading if exported is None else exported.renamed(reading), warning, exported)
+    understood = reading if exported is None else exported.renamed(reading)
+    return Described(path, file, understood, warning, absent, exported)
 
 
-def said_of_others(path: str, file: SourceFile, folder: FolderReading) -> FormatError | None:
-    """What is wrong with what the description at ``path`` says of other files of ``folder``, if it is one."""
-    absent = folder.absent.get(path)
-    if not absent:
-        return folder.refusals.get(path)
-    named = ", ".join(map(quoted, absent[:_NAMED])) + (
-        f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
-    )
-    what = "file that holds" if len(absent) == 1 else "files that hold"
+def warnings_of(files: Iterable[Described]) -> tuple[FormatError, ...]:
+    """What was wrong with files that are kept all the same, and what their tensors would miss."""
+    return tuple(warning for file in files for warning in (file.warning, file.absent) if warning is not None)
+
+
+def _absent(file: SourceFile, paths: Sequence[str]) -> FormatError | None:
+    """What is said of a file that describes others at ``paths``, which are not there."""
+    if not paths:
+        return None
+    named = ", ".join(map(quoted, paths[:_NAMED])) + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
+    what = "file that holds" if len(paths) == 1 else "files that hold"
     return FormatError(
         f"{file.name}: the {what} its tensors would not be committed: {named}; commit the folder that holds all of it"
     )

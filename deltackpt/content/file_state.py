@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from deltackpt.content.flat import flat_dict, flat_tree
+from deltackpt.content.flat import flat_tree
 from deltackpt.content.named_state import is_named_dict
 from deltackpt.content.pickled import AddRow, PickledState
 from deltackpt.content.shelved import Shelved
@@ -13,20 +13,30 @@ from deltackpt.content.table import Row
 from deltackpt.content.unfit import UnfitError
 from deltackpt.formats.pickles.nodes import Dict, Node
 from deltackpt.formats.pickles.state import State
+from deltackpt.formats.reading import Unread
 from deltackpt.skeleton.leaves import leaves_below
-from deltackpt.skeleton.nodes import Mapping, Placement, Tree
+from deltackpt.skeleton.names import joined, segment
+from deltackpt.skeleton.nodes import Placement, Sequence, Tree
+from deltackpt.skeleton.selection import NOTHING
+from deltackpt.skeleton.tags import Tag
 
 # What a tree stands in when it is part of a folder: the dict of a part, and that of the whole.
 _DEPTH_AROUND = 2
+_DEEPEST_DIVIDED = 16
+"""Each level of a state that is made piece by piece is looked through again; what lies deeper is one piece."""
+
+
+class _IndivisibleError(UnfitError):
+    """What cannot be made again is too large, too deep or endless as a whole; nobody looks into its pieces."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """``tree`` is None for a file that has neither tensors nor a state. ``notes`` say what the tree lacks."""
+    """``tree`` is None for a file that has neither tensors nor a state. ``unread`` is what the tree lacks."""
 
     tree: Tree
     placements: tuple[tuple[Row, Placement], ...] = ()
-    notes: tuple[str, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
 
 NO_STATE = FileState(None)
@@ -42,7 +52,7 @@ def file_state(file: Shelved, add: AddRow) -> FileState:
     found = _Nested(file, state, add).state()
     names = [leaf.name for leaf in leaves_below(found.tree, "")]
     if len(set(names)) < len(names):
-        return _by_name(file, ("two of its tensors would have one name",))
+        return _by_name(file, "a state in which two tensors would have one name")
     return found
 
 
@@ -52,49 +62,72 @@ def _exported(file: Shelved) -> FileState | None:
     return None if found is None else FileState(found[0], tuple(found[1]))
 
 
-def _by_name(file: Shelved, notes: tuple[str, ...]) -> FileState:
-    tree = flat_tree(file.described.reading.format, file.by_name)
-    return FileState(tree, (), notes)
+def _by_name(file: Shelved, what: str) -> FileState:
+    """The tensors of a file whose whole state cannot be made again; ``what`` says why."""
+    return FileState(flat_tree(file.described.reading.format, file.by_name), (), (Unread("", what),))
 
 
 class _Nested:
-    """One nested state. Of a dict by names, each item by itself is nested or not."""
+    """One nested state. Of dicts, and of lists whose items are, each item by itself is nested or not."""
 
     def __init__(self, file: Shelved, state: State, add: AddRow) -> None:
         self._file = file
         self._state = state
         self._made = PickledState(state, file.rows, add)
-        self._notes: list[str] = []
+        self._unread: list[Unread] = []
 
     def state(self) -> FileState:
         root = self._state.root
         try:
-            tree = self._dict(root) if is_named_dict(root) else self._tree(root, "")
+            tree = self._dict(root, "", 0) if is_named_dict(root) else self._tree(root, "")
         except UnfitError as unfit:
-            return _by_name(self._file, (str(unfit),))
-        return FileState(tree, tuple(self._made.placements()), tuple(self._notes))
+            return _by_name(self._file, str(unfit))
+        return FileState(tree, tuple(self._made.placements()), tuple(self._unread))
 
     def _tree(self, node: Node, path: str) -> Tree:
         for objection in State(node, self._state.places).objections():
-            raise UnfitError(objection.what if objection.path is None else f"{objection.path}: {objection.what}")
+            kind = UnfitError if objection.path is not None else _IndivisibleError
+            raise kind(f"{objection.path}: {objection.what}" if objection.path else objection.what)
         return self._made.tree(node, path, _DEPTH_AROUND)
 
-    def _dict(self, root: Dict) -> Tree:
-        """The root with each item made by itself; one that cannot be is the tensors in it by name, or is left out."""
-        kept = []
-        for key, value in root.pairs:
+    def _item(self, node: Node, path: str, depth: int) -> Tree:
+        """What stands at ``path``; of what cannot be made again, the tensors in it by name, or ``NOTHING``."""
+        try:
+            return self._tree(node, path)
+        except UnfitError as unfit:
+            what, divisible = str(unfit), not isinstance(unfit, _IndivisibleError)
+        if divisible and depth < _DEEPEST_DIVIDED:
+            before = len(self._unread)
             try:
-                kept.append((key, self._tree(value, key)))
-            except UnfitError as unfit:
-                self._notes.append(f"{key}: {unfit}")
-                if below := list(self._below(key)):
-                    kept.append((key, flat_dict(self._file.described.reading.format, below)))
-        shell = Dict(root.kind, [(key, None) for key, _ in kept], root.factory, root.attributes)
-        made = self._tree(shell, "")
-        return Mapping(made.tag, made.keys, [tree for _, tree in kept], made.factory, made.metadata)
+                return self._divided(node, path, depth + 1)
+            except UnfitError:
+                del self._unread[before:]
+        self._unread.append(Unread(path, what))
+        below = list(self._below(path))
+        return flat_tree(self._file.described.reading.format, below) if below else NOTHING
 
-    def _below(self, key: str) -> Iterator[tuple[str, Row]]:
-        """The tensors at or below ``key``, by the rest of their names."""
+    def _divided(self, node: Node, path: str, depth: int) -> Tree:
+        if type(node) is Dict:
+            return self._dict(node, path, depth)
+        if type(node) not in (list, tuple):
+            raise UnfitError("no container")
+        items = [self._item(item, joined(path, str(number)), depth) for number, item in enumerate(node)]
+        if any(item is NOTHING for item in items):
+            raise UnfitError("an item that would leave a gap")
+        return Sequence(Tag.LIST if type(node) is list else Tag.TUPLE, items)
+
+    def _dict(self, node: Dict, path: str, depth: int) -> Tree:
+        """A dict with each item made by itself; ``NOTHING`` below the root when none of them can be."""
+        shell = Dict(node.kind, [(key, None) for key, _ in node.pairs], node.factory, node.attributes)
+        made = self._tree(shell, path)
+        found = [(key, self._item(item, joined(path, segment(key)), depth)) for key, item in node.pairs]
+        kept = [(key, tree) for key, tree in found if tree is not NOTHING]
+        if path and not kept:
+            return NOTHING
+        return replace(made, keys=[key for key, _ in kept], items=[tree for _, tree in kept])
+
+    def _below(self, path: str) -> Iterator[tuple[str, Row]]:
+        """The tensors at or below ``path``, by the rest of their names."""
         for name, row in self._file.by_name:
-            if name == key or name.startswith(f"{key}/"):
-                yield name[len(key) + 1 :], row
+            if name == path or name.startswith(f"{path}/"):
+                yield name[len(path) + 1 :], row

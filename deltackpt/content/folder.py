@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deltackpt.content.assembly import Assembly
 from deltackpt.content.content import Content
-from deltackpt.content.described import Described, described, said_of_others
+from deltackpt.content.described import Described, described, warnings_of
 from deltackpt.content.entries import files_by_part
 from deltackpt.content.layout import homes
 from deltackpt.errors import UnsafeError
 from deltackpt.formats.folder import Folder
 from deltackpt.formats.folder_reader import FolderReading, read_folder
+from deltackpt.formats.onnx.folder import ONNX_DATA
+from deltackpt.formats.reading import Unread
 from deltackpt.formats.sniff import UNKNOWN, read
 from deltackpt.formats.source_file import SourceFile
+from deltackpt.formats.spans import TensorSpan
 from deltackpt.formats.wording import shown_path
 from deltackpt.fs.open_files import OpenFiles
 from deltackpt.fs.tree import Found, FoundFile, FoundLink, changed, open_tree, outside, walk
@@ -38,7 +41,7 @@ def folder_content(path: str, *, strict: bool = False) -> Iterator[Content]:
         stated = {one.file.described.path: one for one in assembly.folder(files, homes(files))}
         skeletons = files_by_part(os.path.basename(os.path.abspath(path)), tree.found, stated)
         parts = tuple(assembly.part(name, skeletons.get(name)) for name in assembly.trees)
-        warnings = tuple(file.warning for file in files if file.warning is not None)
+        warnings = warnings_of(files)
         yield Content(parts, warnings, tree.check_unchanged)
 
 
@@ -93,4 +96,13 @@ def _described(path: str, file: SourceFile, folder: FolderReading, *, strict: bo
     if own is None or own.format != "distcp":
         sniffed = read(file)
         own = sniffed if own is None or (sniffed.format != UNKNOWN and sniffed.warning is None) else own
-    return described(path, file, own, strict=strict, of_others=said_of_others(path, file, folder))
+    own = replace(own, unread=tuple(_not_elsewhere(own.unread, folder)))
+    return described(path, file, own, folder, path, strict=strict)
+
+
+def _not_elsewhere(unread: Sequence[Unread], folder: FolderReading) -> Iterator[Unread]:
+    """What of a model's tensors is not typed in a file of data beside it, either."""
+    if unread:
+        beside = [span for one in folder.files.values() if one.format == ONNX_DATA.name for span in one.spans]
+        found = {span.name for span in beside if isinstance(span, TensorSpan)}
+        yield from (one for one in unread if one.name not in found)

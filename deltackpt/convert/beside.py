@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from deltackpt.checkout.files import StoredEntry, StoredFiles, stored_files
-from deltackpt.checkout.ranges import read_range
+from deltackpt.convert.held import stored_pieces
 from deltackpt.errors import FormatError
 from deltackpt.history.commits import Commit
 from deltackpt.history.objects import EntryKind
@@ -45,10 +45,7 @@ def beside_in_commit(repository: Repository, commit: Commit) -> tuple[FileBeside
 
 
 def _stored(repository: Repository, files: StoredFiles, one: StoredEntry) -> bytes:
-    pieces = files.pieces(one)
-    return b"".join(
-        piece if isinstance(piece, bytes) else bytes(read_range(repository, piece, 0, piece.nbytes)) for piece in pieces
-    )
+    return b"".join(stored_pieces(repository, files, one))
 
 
 def beside_on_disk(path: str) -> tuple[FileBeside, ...]:

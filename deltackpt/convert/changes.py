@@ -59,13 +59,14 @@ class Changes:
         chosen = chooser(self.select or "*")
         tensors = [self._changed(tensor) for tensor in state.tensors if chosen(tensor.name)]
         values = {self._renamed(name): value for name, value in state.values.items() if chosen(name)}
-        if not tensors:
+        missing = tuple(one for one in state.missing if chosen(one.name))
+        if not tensors and not missing:
             raise NotFoundError(f"no tensor to convert{f' matches {self.select!r}' if self.select else ''}")
-        name, count = Counter([*(tensor.name for tensor in tensors), *values]).most_common(1)[0]
+        name, count = next(iter(Counter([*(tensor.name for tensor in tensors), *values]).most_common(1)), ("", 0))
         if count > 1:
             raise InvalidInputError(f"{count} tensors would be named {quoted(name)}; rename them apart")
         whole = state.whole if self == Changes() else None
-        return replace(state, tensors=tuple(tensors), values=values, whole=whole)
+        return replace(state, tensors=tuple(tensors), values=values, whole=whole, missing=missing)
 
     def _renamed(self, name: str) -> str:
         for renaming in self.renamings:

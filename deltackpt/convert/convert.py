@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from deltackpt.checkout.export import Names, refuse_within_store
 from deltackpt.convert import gguf, npz, onnx, pt, safetensors, tensorflow, zarr
 from deltackpt.convert.beside import CONFIG, FileBeside, beside_in_commit, beside_on_disk
 from deltackpt.convert.changes import Changes
-from deltackpt.convert.flat import FlatState
-from deltackpt.convert.formats import FORMATS, HUGGING_FACE, ONNX, QUANTISED, SHARDED
+from deltackpt.convert.flat import FlatState, told
+from deltackpt.convert.formats import FORMATS, HUGGING_FACE, QUANTISED, TENSORS_ONLY, UNSHARDED, WHOLE
 from deltackpt.convert.of_commit import state_of_commit
 from deltackpt.convert.of_path import state_of_path
 from deltackpt.convert.onnx_folder import write_folder
@@ -32,32 +33,42 @@ _WRITERS = MappingProxyType(
         "npz": npz.write,
     }
 )
+_SHARD_WRITERS = MappingProxyType(
+    {
+        "safetensors": safetensors.write_shards,
+        "pt": pt.write_shards,
+        "gguf": gguf.write_shards,
+        "onnx": write_folder,
+    }
+)
 _SHARD_BYTES = 50_000_000_000
 """What Transformers takes when it is not told."""
 _MODEL = "model"
+_LOSSES_SHOWN = 16
+
+_log = logging.getLogger("deltackpt")
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
     """What to write: one of ``FORMATS``.
 
-    ``shard_bytes`` makes a folder: safetensors files, or files beside an ONNX model, each with at most as many bytes of
-    tensors.
+    ``shard_bytes`` makes a folder of files, or of files beside an ONNX model, each with at most as many bytes of
+    tensors. ``lossy`` leaves out, with a warning, what has no place in the format and what cannot be read as a tensor.
     """
 
     format: str
     changes: Changes = field(default_factory=Changes)
     shard_bytes: int | None = None
+    lossy: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise InvalidInputError(f"format is one of {', '.join(FORMATS)}, not {brief(self.format)}")
         if self.shard_bytes is not None and self.shard_bytes <= 0:
             raise InvalidInputError(f"a shard has at least one byte, not {self.shard_bytes}")
-        if self.shard_bytes is not None and self.format not in SHARDED:
-            raise InvalidInputError(
-                f"shards are files of {' or '.join(SHARDED)}, not of {self.format}; leave the size out"
-            )
+        if self.shard_bytes is not None and self.format in UNSHARDED:
+            raise InvalidInputError(UNSHARDED[self.format])
 
 
 def convert_commit(
@@ -107,15 +118,35 @@ def _write(
 ) -> int:
     """``beside`` None is for formats that are weights alone."""
     made = conversion.changes.made(state)
+    if conversion.lossy:
+        made = _without_losses(made, conversion)
+    made.refuse_missing()
     if conversion.format not in QUANTISED:
         made.refuse_blocks()
     if beside is not None and not any(file.name == CONFIG for file in beside):
         raise InvalidInputError(
             f"there is no {CONFIG} beside the weights, which Transformers needs; choose safetensors"
         )
-    if beside is None and conversion.shard_bytes is None:
+    if beside is not None:
+        shard_bytes = conversion.shard_bytes or _SHARD_BYTES
+        return safetensors.write_shards(disk, made, path, shard_bytes, force=force, beside=beside)
+    if conversion.shard_bytes is None:
         return _WRITERS[conversion.format](disk, made, path, force=force)
-    shard_bytes = conversion.shard_bytes or _SHARD_BYTES
-    if conversion.format == ONNX:
-        return write_folder(disk, made, path, shard_bytes, force=force)
-    return safetensors.write_shards(disk, made, path, shard_bytes, force=force, beside=beside or ())
+    return _SHARD_WRITERS[conversion.format](disk, made, path, conversion.shard_bytes, force=force)
+
+
+def _without_losses(state: FlatState, conversion: Conversion) -> FlatState:
+    """What the format has a place for; warnings tell the rest."""
+    for missing in state.missing[:_LOSSES_SHOWN]:
+        _log.warning("%s; left out but for the tensors in it", missing)
+    if len(state.missing) > _LOSSES_SHOWN:
+        _log.warning("%d more that cannot be converted are left out", len(state.missing) - _LOSSES_SHOWN)
+    state = replace(state, missing=())
+    if state.whole is not None and conversion.format in WHOLE and conversion.shard_bytes is None:
+        return state
+    without = conversion.format in TENSORS_ONLY or (conversion.format == "pt" and conversion.shard_bytes is not None)
+    kept = {} if without else state.plain().values
+    lost = [name for name in state.values if name not in kept]
+    if lost:
+        _log.warning("%s: %s has no place for such values; left out", told(lost), conversion.format)
+    return replace(state, values=kept)

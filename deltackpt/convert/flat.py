@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -31,7 +31,7 @@ class FlatTensor:
         return self.dtype.itemsize * prod(self.shape)
 
 
-def _nothing_changes() -> None:
+def nothing_changes() -> None:
     """A commit never does."""
 
 
@@ -45,6 +45,21 @@ class Origin:
 
     keys: Callable[[], Keys] = field(default=dict, compare=False)
     config: Callable[[], Any] = field(default=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What stands under ``name`` and cannot be converted: ``what`` it is, and the ``file`` that has it.
+
+    The empty name is that of all that the file holds.
+    """
+
+    name: str
+    file: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{f'{quoted(self.name)} in ' if self.name else ''}{self.file}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +78,16 @@ class FlatState:
     """``values`` are plain values by name, and nodes of skeletons for what is nothing plain.
 
     ``check_unchanged``, after the last read, raises when somebody wrote to what was read. ``whole`` is None as soon as
-    the tensors are no longer all those of the state, as they are there.
+    the tensors are no longer all those of the state, as they are there. ``missing`` is what the state lacks of what
+    stands where it comes from.
     """
 
     tensors: tuple[FlatTensor, ...]
     values: Mapping[str, Any]
-    check_unchanged: Callable[[], None] = _nothing_changes
+    check_unchanged: Callable[[], None] = nothing_changes
     origin: Origin = field(default_factory=Origin)
     whole: Whole | None = None
+    missing: tuple[Missing, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -87,6 +104,19 @@ class FlatState:
         plain = {name: value for name, value in self.values.items() if _is_plain(value)}
         return json.dumps(plain, separators=(",", ":"), sort_keys=True) if plain else None
 
+    def refuse_missing(self) -> None:
+        """InvalidInputError when something cannot be converted."""
+        if self.missing:
+            more = f" and {len(self.missing) - 1} more" if len(self.missing) > 1 else ""
+            raise InvalidInputError(
+                f"{self.missing[0]}{more} cannot be converted;"
+                " leave it out with --select or --part, or convert the rest with --lossy"
+            )
+
+    def plain(self) -> FlatState:
+        """Without values that are neither numbers, texts nor None."""
+        return replace(self, values={name: value for name, value in self.values.items() if _is_plain(value)})
+
     def refuse_blocks(self) -> None:
         """InvalidInputError for quantised blocks."""
         for tensor in self.tensors:
@@ -102,7 +132,8 @@ class FlatState:
         """InvalidInputError when there are values, for which ``format`` has no place."""
         if self.values:
             raise InvalidInputError(
-                f"{_told(list(self.values))}: {format} holds tensors only; leave values out with --select or --part"
+                f"{told(list(self.values))}: {format} holds tensors only;"
+                " leave values out with --select, --part or --lossy"
             )
 
     def refuse_nodes(self, format: str) -> None:
@@ -110,7 +141,8 @@ class FlatState:
         others = [name for name, value in self.values.items() if not _is_plain(value)]
         if others:
             raise InvalidInputError(
-                f"{_told(others)}: {format} holds tensors, numbers and texts; leave others out with --select or --part"
+                f"{told(others)}: {format} holds tensors, numbers and texts;"
+                " leave others out with --select, --part or --lossy"
             )
 
 
@@ -118,5 +150,6 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, int | float | str | None)
 
 
-def _told(names: list[str]) -> str:
+def told(names: list[str]) -> str:
+    """The first of some names, for people, and how many more there are."""
     return quoted(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -7,16 +7,24 @@ import os
 from deltackpt.errors import InvalidInputError
 
 HUGGING_FACE = "hf"
-ONNX = "onnx"
-FORMATS = ("safetensors", "pt", "gguf", ONNX, "tf", "zarr", "npz", HUGGING_FACE)
-SHARDED = ("safetensors", ONNX, HUGGING_FACE)
+FORMATS = ("safetensors", "pt", "gguf", "onnx", "tf", "zarr", "npz", HUGGING_FACE)
+UNSHARDED = {
+    "npz": "an archive of NumPy is one file; choose safetensors or pt, or leave the size out",
+    "zarr": "zarr has a file for each array as it is; leave the size out",
+    "tf": "a TensorFlow checkpoint is cut into files as it is; leave the size out",
+}
+"""Why there is no size of shards to choose."""
 QUANTISED = ("gguf",)
+TENSORS_ONLY = ("tf", "npz")
+"""Those without a place for numbers and texts."""
+WHOLE = ("safetensors",)
+"""Those that hold every value of a whole state, in one file."""
 
 _BY_SUFFIX = {
     ".safetensors": "safetensors",
     **dict.fromkeys((".pt", ".pth", ".bin"), "pt"),
     ".gguf": "gguf",
-    ".onnx": ONNX,
+    ".onnx": "onnx",
     ".zarr": "zarr",
     ".npz": "npz",
 }
@@ -24,7 +32,12 @@ _BY_SUFFIX = {
 
 def format_of(path: str) -> str:
     """The format that a file's name asks for; InvalidInputError when it does not say."""
-    found = _BY_SUFFIX.get(os.path.splitext(path)[1].lower())
+    found = told_by(path)
     if found is None:
         raise InvalidInputError(f"{path!r} does not tell the format; name one with --format: {', '.join(FORMATS)}")
     return found
+
+
+def told_by(path: str) -> str | None:
+    """The format that a file's name asks for, if it does."""
+    return _BY_SUFFIX.get(os.path.splitext(path)[1].lower())

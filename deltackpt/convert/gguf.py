@@ -1,4 +1,4 @@
-"""GGUF in one file, by way of its own library.
+"""GGUF in one file or in shards, by way of its own library.
 
 Keys of GGUF files that the tensors come from are taken over. Where there are none, ``general.architecture``, which the
 format requires, is the ``model_type`` of the model's configuration, or else ``unknown``.
@@ -7,6 +7,8 @@ format requires, is the ``model_type`` of the model's configuration, or else ``u
 from __future__ import annotations
 
 import logging
+import os
+import time
 from contextlib import closing
 from typing import Any
 
@@ -14,6 +16,7 @@ from deltackpt.convert.arrays import check_types
 from deltackpt.convert.flat import VALUES, FlatState, FlatTensor
 from deltackpt.convert.library import library
 from deltackpt.convert.names import check_names
+from deltackpt.convert.shards import shards
 from deltackpt.errors import InvalidInputError
 from deltackpt.formats.gguf.codes import ARRAY, STRING, TENSOR_TYPES
 from deltackpt.formats.gguf.limits import MAX_RANK
@@ -22,9 +25,14 @@ from deltackpt.formats.gguf.values import Keys, Value
 from deltackpt.formats.wording import quoted
 from deltackpt.fs.disk import Disk, storage_errors
 from deltackpt.fs.target import TargetFile
+from deltackpt.fs.target_folder import TargetFolder
 
 ARCHITECTURE = "general.architecture"
 UNKNOWN = "unknown"
+_NAME = "model.gguf"
+_FOLDER_MODE = 0o755
+_MAX_SHARDS = (1 << 16) - 1
+"""Their number stands in 16 bits."""
 
 # The format says 64, and its C library counts the zero byte that ends a name.
 MAX_NAME_BYTES = 63
@@ -35,30 +43,57 @@ _log = logging.getLogger("deltackpt")
 
 def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
     """Write the file; returns its size. InvalidInputError for types, names and dimensions that GGUF does not have."""
-    import numpy as np
-
     gguf = library("gguf", "GGUF")
+    keys = _checked_keys(state)
+    with TargetFile(disk, path, state.nbytes, force=force) as target, storage_errors("writing", path):
+        _write(gguf, gguf.GGUFWriter(target.staged, _architecture(state, keys)), state, keys)
+        state.check_unchanged()
+        return target.size
+
+
+def write_shards(disk: Disk, state: FlatState, path: str, shard_bytes: int, *, force: bool) -> int:
+    """Write a folder with ``model.gguf``, or with several files of at most ``shard_bytes`` of tensors.
+
+    They are what llama.cpp splits a model into: the first has the keys, each its number, and programs are given the
+    first. A larger tensor has a file of its own. Returns the bytes of all files.
+    """
+    gguf = library("gguf", "GGUF")
+    # Files after the first have no key that could tell another alignment than the format's own.
+    keys = {key: value for key, value in _checked_keys(state).items() if key != ALIGNMENT_KEY.decode()}
+    if sum(1 for _ in shards(state.tensors, shard_bytes)) > _MAX_SHARDS:
+        raise InvalidInputError(f"GGUF has {_MAX_SHARDS} shards at most; choose larger ones")
+    with TargetFolder(disk, path, state.nbytes, force=force) as target, storage_errors("writing", path):
+        target.folder("", _FOLDER_MODE, time.time_ns())
+        staged = os.path.join(target.staged, _NAME)
+        _write(gguf, gguf.GGUFWriter(staged, _architecture(state, keys), split_max_size=shard_bytes), state, keys)
+        size = target.take_in()
+        state.check_unchanged()
+    return size
+
+
+def _checked_keys(state: FlatState) -> dict[str, Value]:
+    """The keys of the file, once it is known that GGUF takes everything."""
     values = state.values_text("GGUF")
     check_names(state, "GGUF", MAX_NAME_BYTES)
     check_types(state, "GGUF has", _NUMBERS)
     _check_ranks(state)
-    keys = dict(state.origin.keys())
-    if values is not None:
-        keys[VALUES] = Value(STRING, values.encode())
-    with TargetFile(disk, path, state.nbytes, force=force) as target, storage_errors("writing", path):
-        writer = gguf.GGUFWriter(target.staged, _architecture(state, keys))
-        with closing(writer):
-            _add_keys(gguf, writer, keys)
-            for tensor in state.tensors:
-                _add_info(gguf, writer, tensor)
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_ti_data_to_file()
-            for tensor in state.tensors:
-                writer.write_tensor_data(np.frombuffer(tensor.read(), np.uint8))
-            writer.flush()
-        state.check_unchanged()
-        return target.size
+    told = {} if values is None else {VALUES: Value(STRING, values.encode())}
+    return {**state.origin.keys(), **told}
+
+
+def _write(gguf: Any, writer: Any, state: FlatState, keys: Keys) -> None:
+    import numpy as np
+
+    with closing(writer):
+        _add_keys(gguf, writer, keys)
+        for tensor in state.tensors:
+            _add_info(gguf, writer, tensor)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for tensor in state.tensors:
+            writer.write_tensor_data(np.frombuffer(tensor.read(), np.uint8))
+        writer.flush()
 
 
 def _check_ranks(state: FlatState) -> None:

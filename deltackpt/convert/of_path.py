@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 from deltackpt.content.content import ContentPart
 from deltackpt.content.path import path_content
 from deltackpt.convert.beside import config_on_disk
-from deltackpt.convert.flat import FlatState, FlatTensor, Origin, Whole
+from deltackpt.convert.flat import FlatState, FlatTensor, Origin
+from deltackpt.convert.gathered import Gathered
 from deltackpt.convert.gguf_keys import keys_on_disk
+from deltackpt.convert.held import held_on_disk
 from deltackpt.errors import NotFoundError
 from deltackpt.history.objects import FilesSkeleton, decode
 from deltackpt.skeleton.leaves import Leaf, TensorLeaf, leaves
@@ -28,21 +30,16 @@ def state_of_path(path: str, part: str | None = None) -> Iterator[FlatState]:
         if part is not None and part not in parts:
             raise NotFoundError(f"{path}: no part {part!r}; there are {', '.join(filter(None, parts)) or 'none'}")
         chosen = list(parts.values()) if part is None else [parts[part]]
-        tensors: list[FlatTensor] = []
-        large: list[FlatTensor] = []
-        values: dict[str, Any] = {}
+        found = Gathered(part)
         for leaf in _leaves(chosen):
             name = leaf.name if part is None else leaf.name.removeprefix(f"{part}/")
-            if not isinstance(leaf, TensorLeaf):
-                values[name] = leaf.value
-            elif leaf.is_value:
-                values[name] = leaf.node
-                large.append(_flat(parts, leaf, name))
+            if isinstance(leaf, TensorLeaf):
+                found.add_tensor(leaf, _flat(parts, leaf, name))
             else:
-                tensors.append(_flat(parts, leaf, name))
+                found.add_value(name, leaf.value)
+        files = held_on_disk(path, [(one.name, one.files) for one in content.parts])
         skeletons = {name: one.skeleton for name, one in parts.items()}
-        whole = Whole(skeletons, tuple(large)) if part is None else None
-        yield FlatState(tuple(tensors), values, content.check_unchanged, _origin(path, chosen), whole)
+        yield found.state(files, os.path.basename(path), skeletons, _origin(path, chosen), content.check_unchanged)
 
 
 def _leaves(parts: Iterable[ContentPart]) -> Iterator[Leaf]:

@@ -6,7 +6,6 @@ one file has its skeletons there, too, as when it is checked out: committing tha
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 
@@ -14,7 +13,7 @@ from deltackpt.checkout.export import state_metadata
 from deltackpt.checkout.fetch import Writable
 from deltackpt.convert.beside import FileBeside
 from deltackpt.convert.flat import VALUES, FlatState, FlatTensor, Whole
-from deltackpt.convert.shards import shard_names, shards
+from deltackpt.convert.shards import index_of, shard_names, shards
 from deltackpt.formats.safetensors.writer import layout
 from deltackpt.fs.disk import Disk
 from deltackpt.fs.target import TargetFile
@@ -48,7 +47,7 @@ def write_shards(
     metadata = _metadata(state)
     headers = [_header(shard, metadata) for shard in cut]
     names = shard_names(_NAME, len(cut), ".safetensors")
-    index = _index(state, dict(zip(names, cut, strict=True))) if len(cut) > 1 else b""
+    index = index_of(dict(zip(names, cut, strict=True))) if len(cut) > 1 else b""
     size = sum(size for _, size in headers) + len(index) + sum(file.size for file in beside)
     with TargetFolder(disk, path, size, force=force) as target:
         now = time.time_ns()
@@ -86,11 +85,3 @@ def _fill(target: Writable, header: bytes, tensors: Sequence[FlatTensor]) -> Non
     first = spans[0].offset if spans else 0
     for span in spans:
         target.write_at(len(header) + span.offset - first, by_name[span.name].read())
-
-
-def _index(state: FlatState, named: dict[str, list[FlatTensor]]) -> bytes:
-    document = {
-        "metadata": {"total_size": state.nbytes},
-        "weight_map": {tensor.name: name for name, shard in named.items() for tensor in shard},
-    }
-    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from deltackpt.convert.flat import FlatTensor
 
@@ -25,3 +26,13 @@ def shard_names(name: str, count: int, suffix: str) -> list[str]:
     if count == 1:
         return [f"{name}{suffix}"]
     return [f"{name}-{at:05d}-of-{count:05d}{suffix}" for at in range(1, count + 1)]
+
+
+def index_of(named: Mapping[str, Sequence[FlatTensor]]) -> bytes:
+    """The file that tells which shard holds which tensor, as Transformers reads it."""
+    held = [(tensor, name) for name, shard in named.items() for tensor in shard]
+    document = {
+        "metadata": {"total_size": sum(tensor.nbytes for tensor, _ in held)},
+        "weight_map": {tensor.name: name for tensor, name in held},
+    }
+    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()

@@ -38,7 +38,7 @@ FORMATS = (
     Format("dcp metadata", dcp.recognises, lambda file: as_bytes(file, "dcp metadata")),
     Format("npy", npy.recognises, npy.read),
     Format("gguf", gguf.recognises, lambda file: Reading("gguf", gguf.read_spans(file))),
-    Format("onnx", onnx.recognises, lambda file: Reading("onnx", onnx.read_spans(file))),
+    Format("onnx", onnx.recognises, onnx.read),
 )
 
 # (offset, magic, what such a file is). Files that people do name where a checkpoint is meant.

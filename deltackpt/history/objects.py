@@ -115,6 +115,10 @@ Span = bytes | int | tuple[str, int]
 """Literal bytes; or a tensor: its position in the part's own table, or in that of the part that is named."""
 
 
+Note = str | tuple[str, str]
+"""What of a file was not understood: a text about all of it, or a name in it and what stands there."""
+
+
 class FileEntry(msgspec.Struct, frozen=True, array_like=True):
     """A file, a folder or a symbolic link. ``path`` is relative and as the system has it, empty for the root itself.
 
@@ -128,7 +132,7 @@ class FileEntry(msgspec.Struct, frozen=True, array_like=True):
     mtime_ns: int
     spans: tuple[Span, ...] = ()
     format: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     key: str | None = None
 
 

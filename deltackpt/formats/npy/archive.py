@@ -5,7 +5,7 @@ from __future__ import annotations
 from deltackpt.errors import FormatError
 from deltackpt.formats.checksums import Checksum
 from deltackpt.formats.npy.array import array_span
-from deltackpt.formats.reading import Reading
+from deltackpt.formats.reading import Reading, Unread
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan, with_literals
 from deltackpt.formats.zips import Archive
@@ -23,13 +23,17 @@ def read_npz(file: SourceFile, archive: Archive) -> Reading:
     tensors: list[TensorSpan] = []
     warning = None
     stored = [entry for entry in archive.entries if entry.is_stored]
+    packed = (entry.name.removesuffix(SUFFIX) for entry in archive.entries if not entry.is_stored)
+    unread = [Unread(name, "a compressed array") for name in packed]
     for entry in stored:
         try:
-            span = array_span(file, entry.offset, entry.length, entry.name.removesuffix(SUFFIX))
+            span, told = array_span(file, entry.offset, entry.length, entry.name.removesuffix(SUFFIX))
         except FormatError as error:
             warning = warning or error.with_traceback(None)
             continue
         if span is not None:
             tensors.append(span)
+        if told is not None:
+            unread.append(told)
     checksums = tuple(Checksum(e.name, e.offset, e.length, e.crc) for e in stored)
-    return Reading("npz", with_literals(tensors, file.size), warning, None, checksums)
+    return Reading("npz", with_literals(tensors, file.size), warning, None, checksums, tuple(unread))

@@ -43,6 +43,7 @@ _NEXT = re.compile(_SPACE + rb",?" + _SPACE)
 _STRUCTURED = re.compile(rb"[\[(]")
 _CODE = re.compile(r"([<>|=])([biufcmMSUV])(\d{1,9})(\[[^\]]{1,16}\])?")
 _BYTEWISE = "bSV"
+_NO_NUMBERS = "mMSUV"
 _KINDS = {"i": "int", "u": "uint", "f": "float", "c": "complex"}
 
 
@@ -50,12 +51,14 @@ _KINDS = {"i": "int", "u": "uint", "f": "float", "c": "complex"}
 class Form:
     """What stands behind a header. ``dtype`` is None for what is no plain little-endian type; its bytes stay bytes.
 
-    ``shape`` is that of the bytes as they lie, row-major: an array in Fortran's order comes transposed.
+    ``shape`` is that of the bytes as they lie, row-major: an array in Fortran's order comes transposed. ``told`` is
+    NumPy's word for a type that the bytes alone do not tell: objects, texts, times, raw bytes, another byte order.
     """
 
     length: int
     dtype: DType | None
     shape: tuple[int, ...]
+    told: str | None = None
 
     @property
     def nbytes(self) -> int:
@@ -80,8 +83,8 @@ def read_header(file: SourceFile, offset: int, length: int) -> Form:
     if start + size > length:
         _refuse(file, "the header", offset + 8, f"at most {max(0, length - start)} bytes", str(size))
     text = file.read(offset + start, size)
-    dtype, shape = _Scanner(file, text, offset + start).form()
-    return Form(start + size, dtype, shape)
+    dtype, shape, told = _Scanner(file, text, offset + start).form()
+    return Form(start + size, dtype, shape, told)
 
 
 class _Scanner:
@@ -93,7 +96,7 @@ class _Scanner:
         self._base = base
         self._at = 0
 
-    def form(self) -> tuple[DType | None, tuple[int, ...]]:
+    def form(self) -> tuple[DType | None, tuple[int, ...], str | None]:
         self._match(_OPEN, "a dictionary")
         found: dict[str, object] = {}
         while (field := _FIELD.match(self._text, self._at)) is not None:
@@ -103,12 +106,14 @@ class _Scanner:
                 self._refuse("each field once", name)
             found[name] = self._value(name)
             if found[name] is None:
-                return None, ()
+                return None, (), "with fields"
             self._match(_NEXT, "a comma")
         self._match(_CLOSE, "the closing brace")
         if found.keys() != {"descr", "fortran_order", "shape"}:
             self._refuse("descr, fortran_order and shape", f"{sorted(found)}")
-        return self._described(str(found["descr"]), found["shape"], found["fortran_order"] is True)
+        descr = str(found["descr"])
+        dtype, shape = self._described(descr, found["shape"], found["fortran_order"] is True)
+        return dtype, shape, descr if dtype is None or descr[1:2] in _NO_NUMBERS else None
 
     def _value(self, name: str) -> object:
         """A field's value; None for a structured element type, whose arrays stay bytes."""

@@ -6,6 +6,6 @@
 """
 
 from deltackpt.formats.onnx.external import ExternalTensor, external_tensors
-from deltackpt.formats.onnx.reader import read_spans, recognises
+from deltackpt.formats.onnx.reader import read, read_spans, recognises
 
-__all__ = ["ExternalTensor", "external_tensors", "read_spans", "recognises"]
+__all__ = ["ExternalTensor", "external_tensors", "read", "read_spans", "recognises"]

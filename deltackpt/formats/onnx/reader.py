@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from operator import attrgetter
 
 from deltackpt.formats.holes import filled
 from deltackpt.formats.onnx.tensor_proto import plain_data
 from deltackpt.formats.onnx.walk import walk
 from deltackpt.formats.protobuf import DELIMITED, VARINT, Field, varint
+from deltackpt.formats.reading import Reading, Unread
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import Span, TensorSpan
 
@@ -22,6 +22,8 @@ _BEFORE_GRAPH = {
     _DOC_STRING: DELIMITED,
 }
 _LARGEST_IR_VERSION = 99
+_HERE = "a tensor of texts, or of numbers that do not lie there as bytes"
+_ELSEWHERE = "a tensor whose data is in another file that is not there, or stands there for another tensor, too"
 
 
 def recognises(head: bytes) -> bool:
@@ -56,16 +58,23 @@ def _first_field(head: bytes, at: int) -> Field | None:
 
 
 def read_spans(file: SourceFile) -> tuple[Span, ...]:
+    """The spans of :func:`read`."""
+    return read(file).spans
+
+
+def read(file: SourceFile) -> Reading:
     """The whole file, each byte in exactly one span. Reads the structure only, never the data.
 
-    Typed are ``raw_data``, and ``float_data`` and ``double_data`` in one packed piece. Raises FormatError, LimitError,
-    UnsafeError or UnsupportedError.
+    Typed are ``raw_data``, and ``float_data`` and ``double_data`` in one packed piece; other tensors of this file are
+    unread, also those whose data is in other files. Raises FormatError, LimitError, UnsafeError or UnsupportedError.
     """
-    return filled(sorted(_tensors(file), key=attrgetter("offset", "length")), file.size, file.name)
-
-
-def _tensors(file: SourceFile) -> Iterator[TensorSpan]:
+    tensors: list[TensorSpan] = []
+    unread: list[Unread] = []
     for wire, tensor in walk(file):
         if found := plain_data(wire, tensor.proto):
             (dtype, shape), data = found
-            yield TensorSpan(tensor.name, dtype, shape, data.start, data.length)
+            tensors.append(TensorSpan(tensor.name, dtype, shape, data.start, data.length))
+        else:
+            unread.append(Unread(tensor.name, _HERE if tensor.proto.external is None else _ELSEWHERE))
+    spans = filled(sorted(tensors, key=attrgetter("offset", "length")), file.size, file.name)
+    return Reading("onnx", spans, unread=tuple(unread))

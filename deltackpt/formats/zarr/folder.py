@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from deltackpt.errors import FormatError, LimitError, UnsafeError
 from deltackpt.formats.folder import Folder, FolderFormat, TensorsByFile
+from deltackpt.formats.holes import filled
 from deltackpt.formats.names import SAFE_NAME, is_unsafe
+from deltackpt.formats.reading import Reading
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
 from deltackpt.formats.wording import complaint, quoted, shown_path
@@ -15,6 +18,9 @@ from deltackpt.formats.zarr import version_2, version_3
 from deltackpt.formats.zarr.layout import ChunkLayout
 from deltackpt.formats.zarr.limits import MAX_CHUNKS, MAX_NAME_BYTES
 from deltackpt.formats.zarr.shard import inner_chunks
+
+SHARDS = "zarr-shards"
+"""The format of a file of inner chunks."""
 
 _Read = Callable[[SourceFile], ChunkLayout | None]
 
@@ -47,7 +53,7 @@ def _hierarchy(folder: Folder, array: str, group: str) -> str:
 def _chunks(folder: Folder, array: str, layout: ChunkLayout, top: str) -> TensorsByFile:
     """What stands in the file of each chunk; named by its path within the hierarchy, as its key is."""
     below = f"{array}/" if array else ""
-    found: dict[str, list[TensorSpan]] = {}
+    found: dict[str, Sequence[TensorSpan] | Reading] = {}
     count = 0
 
     def name(key: str) -> str:
@@ -55,11 +61,17 @@ def _chunks(folder: Folder, array: str, layout: ChunkLayout, top: str) -> Tensor
 
     for path in folder.beginning(below + "".join(layout.prefix)):
         if (place := layout.place(path[len(below) :])) is not None:
-            found[path] = list(_tensors(folder, path, layout, place, name))
-            if (count := count + len(found[path])) > MAX_CHUNKS:
+            tensors = list(_tensors(folder, path, layout, place, name))
+            if (count := count + len(tensors)) > MAX_CHUNKS:
                 text = complaint(shown_path(path), "the chunks", 0, f"at most {MAX_CHUNKS} in an array", "more")
                 raise LimitError(text)
+            found[path] = tensors if layout.sharding is None else _shard(folder, path, tensors)
     return found
+
+
+def _shard(folder: Folder, path: str, tensors: Iterable[TensorSpan]) -> Reading:
+    spans = filled(sorted(tensors, key=attrgetter("offset", "length")), folder.sizes[path], shown_path(path))
+    return Reading(SHARDS, spans)
 
 
 def _tensors(

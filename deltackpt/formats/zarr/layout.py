@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from deltackpt.tensor.dtype import DType
@@ -41,6 +41,11 @@ class ChunkLayout:
     def plain_shape(self) -> tuple[int, ...]:
         """Of what stands in a file in one piece: a chunk, or an inner chunk."""
         return self.chunk_shape if self.sharding is None else self.sharding.chunk_shape
+
+    @property
+    def plain(self) -> ChunkLayout:
+        """The layout of an array whose chunks are what stands in a file in one piece."""
+        return replace(self, chunk_shape=self.plain_shape, sharding=None)
 
     @property
     def plain_bytes(self) -> int:
