@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deltackpt.adoption.adopt import Adopted
     from deltackpt.adoption.found import FoundCheckpoint
     from deltackpt.checkout.export import Names
+    from deltackpt.checkout.files import TypedBytes
     from deltackpt.checkout.lazy import Reader
     from deltackpt.checkout.tree import CommitTree
     from deltackpt.commit.request import CommitRequest, OnConflict
@@ -469,6 +470,13 @@ class Store:
 
         return inventory(self._repository, self.resolve(ref))
 
+    def typed_bytes(self, ref: Ref) -> TypedBytes | None:
+        """How much of the files that a commit was made from is typed as tensors; None for that of a live state."""
+        from deltackpt.checkout.files import stored_files
+
+        files = stored_files(self._repository, self.resolve(ref))
+        return None if files is None else files.typed_bytes()
+
     def delete(self, ref: Ref) -> Commit:
         """Delete the commit at ``ref``, which no branch or tag may point to; :meth:`undelete` works until ``gc``."""
         from deltackpt.history.deletion import delete
@@ -662,6 +670,8 @@ class Store:
         from deltackpt.content.path import path_content
 
         with path_content(os.fsdecode(path), strict=strict) as content:
+            if strict and content.warnings:
+                raise content.warnings[0]
             return self._commit(content, request, progress)
 
     def _commit(self, content: Content, request: CommitRequest, progress: Progress | None) -> Commit:

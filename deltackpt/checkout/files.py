@@ -14,6 +14,7 @@ from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import StoredPart, StoredTensor
 from deltackpt.history.objects import EntryKind, FileEntry, FilesSkeleton, ObjectCorruptError, decode
 from deltackpt.history.repository import Repository
+from deltackpt.tensor.dtype import BYTES
 
 Piece: TypeAlias = bytes | StoredTensor
 """Some bytes of a file: as they are, or those of a tensor."""
@@ -39,6 +40,19 @@ class StoredEntry:
     def needs(self) -> frozenset[str]:
         """The parts that hold bytes of it."""
         return frozenset({self.part, *(span[0] for span in self.entry.spans if isinstance(span, tuple))})
+
+
+@dataclass(frozen=True, slots=True)
+class TypedBytes:
+    """How many of the ``total`` bytes of a commit's files are ``typed`` as those of tensors."""
+
+    typed: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """1 for files without bytes: nothing of them is untyped."""
+        return self.typed / self.total if self.total else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +85,19 @@ class StoredFiles:
         """Bytes of a file."""
         return sum(map(_length, self.pieces(one)))
 
+    def typed_bytes(self) -> TypedBytes:
+        """Of all files whose parts are there."""
+        whole = [one for one in self.entries if one.kind is EntryKind.FILE and one.needs <= self.parts.keys()]
+        pieces = [(_length(piece), _is_tensor(piece)) for one in whole for piece in self.pieces(one)]
+        return TypedBytes(sum(length for length, typed in pieces if typed), sum(length for length, _ in pieces))
+
 
 def _length(piece: Piece) -> int:
     return len(piece) if isinstance(piece, bytes) else piece.nbytes
+
+
+def _is_tensor(piece: Piece) -> bool:
+    return not isinstance(piece, bytes) and piece.dtype is not BYTES
 
 
 def stored_files(repository: Repository, commit: Commit) -> StoredFiles | None:

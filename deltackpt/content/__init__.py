@@ -7,6 +7,7 @@
 ``roles``      which part a file belongs to        ``steps``    paths without the numbers of steps
 ``layout``     which part and name each tensor gets
 ``arrangement``  the state of a part, of the states of its files
+``named_state``  a dict by name, and which of its keys name parts
 ``flat``       the state of a file without nesting  ``pickled``  the nested state of a PyTorch file
 ``exported``   the state in a file that a checkout wrote
 ``entries``    files around their tensors

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from deltackpt.content.arrangement import AT_THE_TOP, PartStates, Placements, root_of, skeleton_of, split
 from deltackpt.content.content import ContentPart
 from deltackpt.content.described import Described
-from deltackpt.content.file_state import FileState, file_state, inner_parts
+from deltackpt.content.file_state import FileState, file_state
 from deltackpt.content.flat import flat_dict
 from deltackpt.content.layout import Home, home_alone
+from deltackpt.content.named_state import inner_parts
 from deltackpt.content.roles import ROLES, ROOT
 from deltackpt.content.shelved import Shelved, shelve
 from deltackpt.content.table import Row, Tables
@@ -104,6 +105,11 @@ class Assembly:
             for part, named in _by_part(file).items():
                 key = home.key if part == ROOT else AT_THE_TOP
                 states.setdefault(part, PartStates()).add(path, key, home.literals, flat_dict("", named))
+        elif found.tree is not None and home.shared is not None:
+            own, others = home.shared.apart(found.tree)
+            states.setdefault(home.part, PartStates()).add(path, home.key, home.literals, own)
+            for part, tree in others.items():
+                states.setdefault(part, PartStates()).add(path, home.shared.key, home.literals, tree)
         elif found.tree is not None:
             states.setdefault(home.part, PartStates()).add(path, home.key, home.literals, found.tree)
         return _notes(file.described, found)
@@ -117,5 +123,6 @@ def _by_part(file: Shelved) -> dict[str, list[tuple[str, Row]]]:
 
 
 def _notes(file: Described, state: FileState) -> tuple[Note, ...]:
-    warning = () if file.warning is None else (str(file.warning),)
-    return (*warning, *((one.name, one.what) for one in (*file.reading.unread, *state.unread)))
+    # A reader that lists its tensors says more of those that are not there.
+    said = [one for one in (file.warning, None if file.reading.unread else file.absent) if one is not None]
+    return (*map(str, said), *((one.name, one.what) for one in (*file.reading.unread, *state.unread)))

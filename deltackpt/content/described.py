@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deltackpt.content.exported import ExportedState, exported_state
 from deltackpt.errors import FormatError
 from deltackpt.formats.checksums import first_mismatch
+from deltackpt.formats.folder_reader import FolderReading
 from deltackpt.formats.reading import Reading
 from deltackpt.formats.sniff import UNKNOWN, is_text
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
+from deltackpt.formats.wording import quoted
 
 _OF_TENSORS = frozenset({".safetensors", ".pt", ".pth", ".npy", ".npz", ".gguf", ".onnx"})
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
     """The file at ``path`` of what is being committed (empty for a file by itself), and what a reader made of it.
 
-    ``exported`` is the state that a checkout wrote into it.
+    ``warning`` is what was wrong with it, ``absent`` that files are not there which hold tensors of it. ``exported`` is
+    the state that a checkout wrote into it.
     """
 
     path: str
     file: SourceFile
     reading: Reading
     warning: FormatError | None
+    absent: FormatError | None = None
     exported: ExportedState | None = None
 
     @property
@@ -34,19 +40,45 @@ class Described:
         return tuple(span for span in self.reading.spans if isinstance(span, TensorSpan))
 
 
-def described(path: str, file: SourceFile, reading: Reading, *, strict: bool) -> Described:
+def described(
+    path: str, file: SourceFile, reading: Reading, folder: FolderReading, described_at: str, *, strict: bool
+) -> Described:
     """A file with its checksums compared. What is wrong with it is raised when ``strict``, else kept as the warning.
 
-    That a file of a folder, or a text, is of no known kind is nothing wrong, unless its name promises tensors: then it
-    is empty, a page that says why a download failed, or a pointer of Git LFS.
+    ``folder`` is what was made of the files around it, among which it stands at ``described_at``. That a file of a
+    folder, or a text, is of no known kind is nothing wrong, unless its name promises tensors: then it is empty, a page
+    that says why a download failed, or a pointer of Git LFS.
     """
-    warning = reading.warning or first_mismatch(file, reading.checksums)
-    if reading.format == UNKNOWN and (path or is_text(file)) and not _promises_tensors(file.name):
-        warning = None
+    absent = _absent(file, folder.absent.get(described_at, ()))
+    own = None if reading.format == UNKNOWN and absent is not None else _own_warning(path, file, reading)
+    warning = folder.refusals.get(described_at) or own or first_mismatch(file, reading.checksums)
     if warning is not None and strict:
         raise warning
     exported = exported_state(file) if reading.format == "safetensors" and reading.warning is None else None
-    return Described(path, file, reading if exported is None else exported.renamed(reading), warning, exported)
+    understood = reading if exported is None else exported.renamed(reading)
+    return Described(path, file, understood, warning, absent, exported)
+
+
+def warnings_of(files: Iterable[Described]) -> tuple[FormatError, ...]:
+    """What was wrong with files that are kept all the same, and what their tensors would miss."""
+    return tuple(warning for file in files for warning in (file.warning, file.absent) if warning is not None)
+
+
+def _absent(file: SourceFile, paths: Sequence[str]) -> FormatError | None:
+    """What is said of a file that describes others at ``paths``, which are not there."""
+    if not paths:
+        return None
+    named = ", ".join(map(quoted, paths[:_NAMED])) + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
+    what = "file that holds" if len(paths) == 1 else "files that hold"
+    return FormatError(
+        f"{file.name}: the {what} its tensors would not be committed: {named}; commit the folder that holds all of it"
+    )
+
+
+def _own_warning(path: str, file: SourceFile, reading: Reading) -> FormatError | None:
+    if reading.format == UNKNOWN and (path or is_text(file)) and not _promises_tensors(file.name):
+        return None
+    return reading.warning
 
 
 def _promises_tensors(name: str) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from deltackpt.content.assembly import Assembly
 from deltackpt.content.content import Content
-from deltackpt.content.described import described
+from deltackpt.content.described import described, warnings_of
 from deltackpt.content.entries import entry_of_file
 from deltackpt.content.roles import ROOT
+from deltackpt.formats.folder import Folder
+from deltackpt.formats.folder_reader import read_folder
 from deltackpt.formats.sniff import read
 from deltackpt.formats.source_file import open_source
 from deltackpt.history.objects import FilesSkeleton
@@ -24,11 +26,12 @@ def file_content(path: str, *, strict: bool = False) -> Iterator[Content]:
     ``strict`` that is raised.
     """
     with open_source(path) as file:
-        found = described("", file, read(file), strict=strict)
+        name = os.path.basename(os.path.abspath(path))
+        alone = read_folder(Folder({name: file.size}, lambda _: nullcontext(file)))
+        found = described("", file, read(file), alone, name, strict=strict)
         assembly = Assembly()
         stated = assembly.alone(found)
         entry = entry_of_file(stated, file.mode, file.modified_ns)
         root = FilesSkeleton(os.fsencode(os.path.basename(path)), (entry,))
         parts = tuple(assembly.part(name, root if name == ROOT else None) for name in assembly.trees)
-        warnings = () if found.warning is None else (found.warning,)
-        yield Content(parts, warnings, file.check_unchanged)
+        yield Content(parts, warnings_of([found]), file.check_unchanged)

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from deltackpt.content.described import Described
 from deltackpt.content.flat import flat_tree
+from deltackpt.content.named_state import is_named_dict
 from deltackpt.content.pickled import AddRow, PickledState
 from deltackpt.content.shelved import Shelved
 from deltackpt.content.table import Row
 from deltackpt.content.unfit import UnfitError
-from deltackpt.formats.pickles.nodes import Dict, Node, Opaque, Set
+from deltackpt.formats.pickles.nodes import Dict, Node
 from deltackpt.formats.pickles.state import State
 from deltackpt.formats.reading import Unread
 from deltackpt.skeleton.leaves import leaves_below
-from deltackpt.skeleton.names import is_part_name, joined, segment
+from deltackpt.skeleton.names import joined, segment
 from deltackpt.skeleton.nodes import Placement, Sequence, Tree
 from deltackpt.skeleton.selection import NOTHING
 from deltackpt.skeleton.tags import Tag
 
 # What a tree stands in when it is part of a folder: the dict of a part, and that of the whole.
 _DEPTH_AROUND = 2
-_CONTAINERS = (list, tuple, Dict, Set, Opaque)
 _DEEPEST_DIVIDED = 16
 """Each level of a state that is made piece by piece is looked through again; what lies deeper is one piece."""
 
@@ -41,16 +40,6 @@ class FileState:
 
 
 NO_STATE = FileState(None)
-
-
-def inner_parts(file: Described) -> list[str]:
-    """The keys of a file's nested state that name parts of it, as those of a live state do."""
-    if file.exported is not None:
-        return file.exported.parts
-    state = file.reading.state
-    if state is None or not _is_named_dict(state.root):
-        return []
-    return [key for key, value in state.root.pairs if is_part_name(key) and type(value) in _CONTAINERS]
 
 
 def file_state(file: Shelved, add: AddRow) -> FileState:
@@ -73,10 +62,6 @@ def _exported(file: Shelved) -> FileState | None:
     return None if found is None else FileState(found[0], tuple(found[1]))
 
 
-def _is_named_dict(node: Node) -> bool:
-    return type(node) is Dict and all(type(key) is str for key, _ in node.pairs)
-
-
 def _by_name(file: Shelved, what: str) -> FileState:
     """The tensors of a file whose whole state cannot be made again; ``what`` says why."""
     return FileState(flat_tree(file.described.reading.format, file.by_name), (), (Unread("", what),))
@@ -94,7 +79,7 @@ class _Nested:
     def state(self) -> FileState:
         root = self._state.root
         try:
-            tree = self._dict(root, "", 0) if _is_named_dict(root) else self._tree(root, "")
+            tree = self._dict(root, "", 0) if is_named_dict(root) else self._tree(root, "")
         except UnfitError as unfit:
             return _by_name(self._file, str(unfit))
         return FileState(tree, tuple(self._made.placements()), tuple(self._unread))

@@ -11,7 +11,7 @@ from deltackpt.skeleton.tags import Tag
 from deltackpt.tensor.dtype import DType
 
 # Tools whose tensors are NumPy's; those of all others are PyTorch's.
-_OF_NUMPY = frozenset({"npy", "npz", "zarr", "zarr-2", "tensorflow", "onnx", "onnx-data"})
+_OF_NUMPY = frozenset({"npy", "npz", "zarr", "zarr-2", "zarr-shards", "tensorflow", "onnx", "onnx-data"})
 
 # A chunk of an array is its file, which has the chunk's name already.
 _BARE = frozenset({"zarr", "zarr-2"})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from deltackpt.content.assembly import Assembly
 from deltackpt.content.content import Content
-from deltackpt.content.described import Described, described
+from deltackpt.content.described import Described, described, warnings_of
 from deltackpt.content.entries import files_by_part
 from deltackpt.content.layout import homes
 from deltackpt.errors import UnsafeError
@@ -41,7 +41,7 @@ def folder_content(path: str, *, strict: bool = False) -> Iterator[Content]:
         stated = {one.file.described.path: one for one in assembly.folder(files, homes(files))}
         skeletons = files_by_part(os.path.basename(os.path.abspath(path)), tree.found, stated)
         parts = tuple(assembly.part(name, skeletons.get(name)) for name in assembly.trees)
-        warnings = tuple(file.warning for file in files if file.warning is not None)
+        warnings = warnings_of(files)
         yield Content(parts, warnings, tree.check_unchanged)
 
 
@@ -54,8 +54,13 @@ class _Tree:
     opened: OpenFiles
     found: tuple[Found, ...]
 
+    @property
+    def links(self) -> dict[str, str]:
+        """The text of each symbolic link by its path."""
+        return {one.path: one.target for one in self.found if isinstance(one, FoundLink)}
+
     def check_links(self) -> None:
-        links = {one.path: one.target for one in self.found if isinstance(one, FoundLink)}
+        links = self.links
         for path in links:
             if outside(links, path):
                 shown = shown_path(os.path.join(self.name, path))
@@ -68,8 +73,8 @@ class _Tree:
         """Every file, read."""
         files = [one for one in self.found if isinstance(one, FoundFile)]
         sources = {file.path: self._source(file) for file in files}
-        folder = Folder({file.path: file.size for file in files}, lambda path: _as_it_is(sources[path]))
-        reading = read_folder(folder)
+        sizes = {file.path: file.size for file in files}
+        reading = read_folder(Folder(sizes, lambda path: nullcontext(sources[path]), self.links))
         return [_described(path, source, reading, strict=strict) for path, source in sources.items()]
 
     def _source(self, file: FoundFile) -> SourceFile:
@@ -85,11 +90,6 @@ class _Tree:
                 raise changed(os.path.join(self.name, path))
 
 
-@contextmanager
-def _as_it_is(source: SourceFile) -> Iterator[SourceFile]:
-    yield source
-
-
 def _described(path: str, file: SourceFile, folder: FolderReading, *, strict: bool) -> Described:
     """The file as the description of another file, or a reader, understands it."""
     own = folder.files.get(path)
@@ -97,10 +97,7 @@ def _described(path: str, file: SourceFile, folder: FolderReading, *, strict: bo
         sniffed = read(file)
         own = sniffed if own is None or (sniffed.format != UNKNOWN and sniffed.warning is None) else own
     own = replace(own, unread=tuple(_not_elsewhere(own.unread, folder)))
-    refusal = folder.refusals.get(path)
-    if refusal is not None and own.warning is None:
-        own = replace(own, warning=refusal)
-    return described(path, file, own, strict=strict)
+    return described(path, file, own, folder, path, strict=strict)
 
 
 def _not_elsewhere(unread: Sequence[Unread], folder: FolderReading) -> Iterator[Unread]:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from deltackpt.content.arrangement import AT_THE_TOP, is_merged
 from deltackpt.content.described import Described
-from deltackpt.content.roles import ROOT, role_of, role_of_name
+from deltackpt.content.named_state import inner_parts
+from deltackpt.content.roles import ROOT, holds_all_parts, role_of, role_of_key, role_of_name
+from deltackpt.content.shared import Shared
 from deltackpt.content.steps import stable
 from deltackpt.formats.pickles.nodes import Dict, Parameter, Tensor
 from deltackpt.skeleton.names import joined, segment
@@ -26,7 +28,8 @@ class Home:
     """Where the tensors of a file go: the ``part``, and the ``key`` of the file's state in that of the part.
 
     ``prefix`` begins the names of its tensors, ``literals`` those of its bytes. ``inner`` are parts of a file that is
-    committed by itself; ``worded`` says that names tell what each tensor is for.
+    committed by itself; ``worded`` says that names tell what each tensor is for. ``shared`` is how the state of a file
+    is cut among parts.
     """
 
     part: str
@@ -35,9 +38,12 @@ class Home:
     literals: str
     inner: tuple[str, ...] = ()
     worded: bool = False
+    shared: Shared | None = None
 
     def place(self, name: str) -> tuple[str, str]:
         """The part, and the complete name, of what is called ``name`` in the file."""
+        if self.shared is not None and (place := self.shared.place(name)) is not None:
+            return place
         if self.inner:
             holding = [part for part in self.inner if name == part or name.startswith(f"{part}/")]
             return max(holding, key=len, default=ROOT), name
@@ -65,8 +71,19 @@ def homes(files: Sequence[Described]) -> dict[str, Home]:
             own = joined(part, key)
             worded = part == ROOT and file.reading.format in _OF_MANY_ROLES
             prefix = part if together else own
-            found[file.path] = Home(part, AT_THE_TOP if together else key, prefix, own, worded=worded)
+            shared = _shared(file, key, by_part) if part == ROOT else None
+            found[file.path] = Home(part, AT_THE_TOP if together else key, prefix, own, worded=worded, shared=shared)
     return found
+
+
+def _shared(file: Described, key: str, by_part: Mapping[str, Sequence[Described]]) -> Shared | None:
+    """How a file with all parts of a rank is cut; None for others. That of the only rank fills its parts."""
+    if not holds_all_parts(file.path):
+        return None
+    roles = {inner: role for inner in inner_parts(file) if (role := role_of_key(inner)) != ROOT}
+    ranks = sum(holds_all_parts(other.path) for other in by_part[ROOT])
+    is_all = ranks == 1 and not any(role in by_part for role in roles.values())
+    return Shared(roles, AT_THE_TOP if is_all else key)
 
 
 def _keys(paths: Iterable[str]) -> Mapping[str, str]:

@@ -42,6 +42,15 @@ ROLES = tuple(dict.fromkeys(role for role, _ in _PATTERNS))
 _NOT_WEIGHTS = re.compile(r".*\.(py|md|txt|log|yaml|yml|toml|cfg|ini|jinja)\Z", re.IGNORECASE | re.DOTALL)
 _RULES = tuple((role, re.compile("|".join(map(translate, patterns)), re.IGNORECASE)) for role, patterns in _PATTERNS)
 
+# Keys of the state in a file of Megatron, which holds the parts of a rank; a model in several pieces numbers them.
+_OF_ALL = re.compile(translate("model_optim_rng.*"), re.IGNORECASE)
+_KEYS = (
+    (MODEL, re.compile(r"model\d*")),
+    (OPTIMIZER, re.compile(r"optimizer")),
+    ("scheduler", re.compile(r"opt_param_scheduler|lr_scheduler")),
+    ("rng", re.compile(r"rng_state")),
+)
+
 # Of the names in a folder of torch.distributed.checkpoint.
 _FIRST_WORDS = {"model": MODEL, "optim": OPTIMIZER, "optimizer": OPTIMIZER}
 
@@ -60,3 +69,13 @@ def role_of(path: str) -> str:
 def role_of_name(name: str) -> str:
     """The part of a tensor that a file of many roles names so: ``optim.state.w.exp_avg``, ``model.w``."""
     return _FIRST_WORDS.get(name.split(".", 1)[0], ROOT)
+
+
+def holds_all_parts(path: str) -> bool:
+    """Whether the file at ``path`` is one with all parts of a rank, each under a key."""
+    return _OF_ALL.match(path.rsplit("/", 1)[-1]) is not None
+
+
+def role_of_key(key: str) -> str:
+    """The part of what stands under ``key`` in such a file."""
+    return next((role for role, pattern in _KEYS if pattern.fullmatch(key)), ROOT)

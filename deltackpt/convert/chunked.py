@@ -19,6 +19,7 @@ from deltackpt.errors import FormatError, InvalidInputError
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.wording import quoted, shown_path
 from deltackpt.formats.zarr import version_2, version_3
+from deltackpt.formats.zarr.folder import SHARDS
 from deltackpt.formats.zarr.layout import ChunkLayout
 from deltackpt.skeleton.boxes import Box
 from deltackpt.skeleton.names import segment
@@ -66,9 +67,11 @@ class _Array:
 
     def tensor(self) -> FlatTensor:
         """The whole array; of one that has a layout, and whose chunks are all known."""
-        layout = self.layout
-        assert layout is not None
-        chunks = {layout.place(key): chunk for key, chunk in self.chunks.items() if chunk is not None}
+        assert self.layout is not None
+        layout = self.layout.plain
+        placed = ((layout.place(key), chunk) for key, chunk in self.chunks.items())
+        # An inner chunk may lie beyond the edge of the array.
+        chunks = {place: chunk for place, chunk in placed if place is not None and chunk is not None}
         read = partial(_assembled, self.name, layout, chunks, self.fill)
         return FlatTensor(self.name, layout.dtype, layout.shape, read)
 
@@ -108,10 +111,18 @@ def _take_chunk(arrays: Mapping[str, _Array], file: HeldFile, places: Places) ->
         folder = os.path.dirname(folder)
     array = arrays[folder]
     key = file.path.removeprefix(folder).removeprefix("/")
-    if array.layout is not None and array.layout.has_chunk(key):
-        references = list(file.tensors)
-        array.chunks[key] = places.get(references[0]) if len(references) == 1 else None
-        array.references += references
+    if array.layout is not None and array.layout.place(key) is not None:
+        array.chunks |= _chunks(array.layout, key, file, places)
+        array.references += file.tensors
+
+
+def _chunks(layout: ChunkLayout, key: str, file: HeldFile, places: Places) -> dict[str, FlatTensor | None]:
+    """What stands in the file of the chunk with this ``key``, by the keys of its pieces; None for what is not known."""
+    found = [places[one] for one in file.tensors if one in places]
+    if file.entry.format == SHARDS:
+        steps = 1 + len(layout.shape) if layout.separator == "/" else 1
+        return {"/".join(tensor.name.split("/")[-steps:]): tensor for tensor in found}
+    return {key: found[0] if len(found) == 1 and layout.sharding is None else None}
 
 
 def _fill(told: Any, dtype: DType) -> bytes:

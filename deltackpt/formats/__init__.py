@@ -9,9 +9,10 @@
 ``archives``     which format a zip archive is, by what is in it
 ``folder``       files that another file describes: what such a description is, and what it may ask of its folder
 ``folder_reader``  the table of descriptions, and a folder read by all of them
+``shard_index``  the index of a model in several files
 ``holes``        what no tensor covers is literal
 ``names``        which names are safe, and names that are distinct
-``window``, ``protobuf``  small structures of a file, read within bounds
+``window``, ``protobuf``  small structures of a file, read within bounds  ``crc32c``  a checksum of theirs
 ``wording``      how a refusal is worded
 
 One package for each format, with its limits and its reader:

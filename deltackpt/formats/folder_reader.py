@@ -13,12 +13,13 @@ from deltackpt.formats.holes import filled
 from deltackpt.formats.names import DistinctNames
 from deltackpt.formats.onnx.folder import ONNX_DATA
 from deltackpt.formats.reading import Reading
+from deltackpt.formats.shard_index import SHARD_INDEX
 from deltackpt.formats.spans import TensorSpan
 from deltackpt.formats.tensorflow.folder import TENSORFLOW
 from deltackpt.formats.wording import shown_path
 from deltackpt.formats.zarr.folder import ZARR_V2, ZARR_V3
 
-FOLDER_FORMATS = (ONNX_DATA, TENSORFLOW, ZARR_V3, ZARR_V2, DCP)
+FOLDER_FORMATS = (ONNX_DATA, TENSORFLOW, ZARR_V3, ZARR_V2, DCP, SHARD_INDEX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,12 @@ class FolderReading:
 
     ``files`` are those that are described, by path; the format of each is that of its description. ``refusals`` are the
     errors of descriptions that were not understood, by their paths: the files that these describe stay plain bytes.
+    ``absent`` are the files that a description names and the folder lacks, by its path.
     """
 
     files: Mapping[str, Reading]
     refusals: Mapping[str, FormatError]
+    absent: Mapping[str, Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -38,20 +41,29 @@ class _Reading:
     folder: Folder
     files: dict[str, Reading] = field(default_factory=dict)
     refusals: dict[str, FormatError] = field(default_factory=dict)
+    absent: dict[str, list[str]] = field(default_factory=dict)
 
     def take(self, kind: FolderFormat, description: str) -> None:
         """Read one description: all that it says is taken, or none of it."""
         try:
             found = kind.read_tensors(self.folder, description)
-            added = {path: self._described(kind, path, tensors) for path, tensors in found.items()}
+            added: dict[str, Reading] = {}
+            for path, tensors in found.items():
+                place = self.folder.place(path)
+                if place is not None and tensors is not None:
+                    known = added.get(place, self.files.get(place))
+                    added[place] = self._described(kind, place, tensors, known)
         except FormatError as error:
             self.refusals[description] = error
         else:
             self.files.update(added)
+            if absent := [path for path in found if self.folder.place(path) is None]:
+                self.absent[description] = absent
 
-    def _described(self, kind: FolderFormat, path: str, tensors: Sequence[TensorSpan] | Reading) -> Reading:
+    def _described(
+        self, kind: FolderFormat, path: str, tensors: Sequence[TensorSpan] | Reading, known: Reading | None
+    ) -> Reading:
         """Two descriptions of one format may describe the same file."""
-        known = self.files.get(path)
         if isinstance(tensors, Reading):
             return tensors if known is None else known
         if known is not None:
@@ -72,7 +84,7 @@ def read_folder(folder: Folder) -> FolderReading:
         for path in folder.ordered:
             if kind.is_description(path):
                 reading.take(kind, path)
-    return FolderReading(reading.files, reading.refusals)
+    return FolderReading(reading.files, reading.refusals, reading.absent)
 
 
 def _merged(known: Sequence[TensorSpan], more: Iterable[TensorSpan]) -> list[TensorSpan]:

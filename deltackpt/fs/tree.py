@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -125,11 +125,16 @@ def changed(path: str) -> ChangedError:
     return ChangedError(f"{_shown(path)}: changed while it was being read; commit it when its writer is done")
 
 
-def outside(links: dict[str, str], path: str) -> bool:
+def outside(links: Mapping[str, str], path: str) -> bool:
     """Whether the symbolic link at ``path`` of a tree leads out of it, by way of any of its ``links``.
 
     What is not there leads nowhere, and a loop never leaves.
     """
+    return resolved(links, path) is None
+
+
+def resolved(links: Mapping[str, str], path: str) -> str | None:
+    """Where ``path`` of a tree leads by way of its ``links``; None for out of it. A loop leads to one of its links."""
     pending = path.split("/")[::-1]
     at = ""
     followed = 0
@@ -139,7 +144,7 @@ def outside(links: dict[str, str], path: str) -> bool:
             continue
         if step == "..":
             if not at:
-                return True
+                return None
             at = split(at)[0]
             continue
         here = f"{at}/{step}" if at else step
@@ -149,11 +154,11 @@ def outside(links: dict[str, str], path: str) -> bool:
             continue
         followed += 1
         if target.startswith("/"):
-            return True
+            return None
         if followed > _MAX_FOLLOWED:
-            return False
+            return here
         pending += target.split("/")[::-1]
-    return False
+    return at
 
 
 def _shown(path: str) -> str:

@@ -117,6 +117,19 @@ def test_show_as_json_adds_tensors_and_what_is_kept_beside(cli: Cli, history: St
     assert tensors["model/b"]["stored_bytes"] == 16
 
 
+def test_show_says_how_much_of_a_file_is_typed(cli: Cli, history: Store, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    save_file({"w": np.arange(1000, dtype=np.float32)}, tmp_path / "folder/model.safetensors")
+    (tmp_path / "folder/notes.txt").write_bytes(bytes(range(65, 91)) * 100)
+    whole = sum(path.stat().st_size for path in (tmp_path / "folder").iterdir())
+    history.commit_path(tmp_path / "folder", branch="files")
+    document = cli("show", "files", "--json").document
+    assert (document["typed_bytes"], document["file_bytes"]) == (4000, whole)
+    assert cli("show", "files").lines[-1] == f"typed as tensors: {400_000 / whole:.1f} % of 6.67 kB in files"
+    live = cli("show", "main", "--json").document
+    assert (live["typed_bytes"], live["file_bytes"]) == (None, None)
+
+
 def test_diff_tells_tensors_values_configuration_and_metrics_apart(cli: Cli, history: Store) -> None:
     lines = cli("diff", "main", "dev").lines
     old, new = history.resolve("main"), history.resolve("dev")

@@ -20,6 +20,7 @@ from onnx import helper, numpy_helper
 from safetensors import safe_open
 from safetensors.torch import save_file
 from skeleton_round_trip import assert_same
+from tool_folders import megatron_rank
 from torch.utils._pytree import tree_leaves
 from trees import listed
 
@@ -197,3 +198,53 @@ def test_a_file_whose_metadata_lies_about_its_tensors_is_a_dict(store: Store, tm
     save_file({"v": torch.ones(3)}, path, metadata)
     store.commit(path, branch="lie")
     assert_same(store.load("lie"), {"v": torch.ones(3)})
+
+
+def megatron_folder(folder: Path, iteration: int, ranks: int) -> dict[str, State]:
+    """The files of Megatron-LM at ``iteration``, and the state in each by its path."""
+    states = {}
+    for rank in range(ranks):
+        path = folder / f"iter_{iteration:07d}/mp_rank_{rank:02d}/model_optim_rng.pt"
+        path.parent.mkdir(parents=True)
+        torch.save(megatron_rank(rank), path)
+        states[path.parent.name] = torch.load(path, weights_only=False)
+    (folder / "latest_checkpointed_iteration.txt").write_text(str(iteration))
+    return states
+
+
+def test_the_only_rank_of_megatron_fills_the_parts(store: Store, tmp_path: Path) -> None:
+    (state,) = megatron_folder(tmp_path / "c", 100, 1).values()
+    commit = store.commit_path(tmp_path / "c")
+    assert [part.name for part in commit.parts] == ["", "optimizer", "scheduler", "rng", "model"]
+    assert commit.holds == "full"
+    loaded = store.load("main")
+    for part, key in (("model", "model"), ("optimizer", "optimizer"), ("rng", "rng_state")):
+        assert_same(loaded[part], state[key])
+    assert loaded["scheduler"] == state["opt_param_scheduler"]
+    assert loaded["iter_*/mp_rank_00/model_optim_rng.pt"] == {"checkpoint_version": 3.0, "iteration": 100}
+    names = [row.name for row in store.inventory("main")]
+    assert "model/language_model/embedding/w" in names
+    assert "optimizer/optimizer/state/0/exp_avg" in names
+    store.checkout("main", tmp_path / "back")
+    assert listed(tmp_path / "back") == listed(tmp_path / "c")
+
+
+def test_ranks_of_megatron_stand_beside_each_other_and_deltas_find_their_own(store: Store, tmp_path: Path) -> None:
+    states = megatron_folder(tmp_path / "c", 100, 2)
+    store.commit_path(tmp_path / "c")
+    for part in ("model", "optimizer"):
+        loaded = store.load("main")[part]
+        assert list(loaded) == [f"iter_*/{rank}/model_optim_rng.pt" for rank in states]
+        for rank, state in states.items():
+            assert_same(loaded[f"iter_*/{rank}/model_optim_rng.pt"], state[part])
+    megatron_folder(tmp_path / "d", 200, 2)
+    assert store.commit_path(tmp_path / "d").stored_bytes < 20_000
+
+
+def test_a_model_of_megatron_in_pieces(store: Store, tmp_path: Path) -> None:
+    (path := tmp_path / "c/mp_rank_00/model_optim_rng.pt").parent.mkdir(parents=True)
+    pieces = {"model0": {"w": torch.arange(100.0)}, "model1": {"w": torch.arange(100.0) + 1}}
+    torch.save({**pieces, "iteration": 3}, path)
+    store.commit_path(tmp_path / "c")
+    assert_same(store.load("main")["model"], pieces)
+    assert [row.name for row in store.inventory("main")] == ["model/model0/w", "model/model1/w"]

@@ -92,21 +92,26 @@ def test_what_is_refused_before_anything_is_written(tmp_path: Path, tensors: dic
     assert [path.name for path in tmp_path.iterdir()] == ["in.pt"]
 
 
-@pytest.mark.parametrize("version", [2, 3])
-def test_an_array_of_many_chunks_is_one_tensor(store: Store, tmp_path: Path, version: Any) -> None:
-    """Chunks at the edges reach beyond it, and those that hold nothing but the fill value have no file."""
+@pytest.mark.parametrize(("version", "across"), [(2, 0), (3, 0), (3, 1), (3, 2), (3, 3)])
+def test_an_array_of_many_chunks_is_one_tensor(store: Store, tmp_path: Path, version: Any, across: int) -> None:
+    """Chunks at the edges reach beyond it, and those that hold nothing but the fill value have no file.
+
+    With shards there are so many chunks ``across`` a file in each dimension.
+    """
     numbers = np.arange(7 * 11 * 3, dtype=np.int16).reshape(7, 11, 3)
     arrays = {"model.a/deep": numbers, "model.b": np.arange(5.0), "one": np.array(3.5), "none": np.zeros((0, 4))}
     filled = {"same": (5, np.full((4, 6), 5, np.uint8)), "nan": (np.nan, np.full((3, 3), np.nan, np.float32))}
     group = zarr.open_group(tmp_path / "in", mode="w", zarr_format=version)
     for name, array in arrays.items():
         chunks = tuple(max(1, extent // 2) for extent in array.shape)
-        plain_chunks = {"chunks": chunks, "compressors": None, "filters": None}
+        shards = tuple(across * step for step in chunks) if across and chunks else None
+        plain_chunks = {"chunks": chunks, "shards": shards, "compressors": None, "filters": None}
         made = group.create_array(name, shape=array.shape, dtype=array.dtype, **plain_chunks)
         if array.size:
             made[...] = array
     for name, (fill, array) in filled.items():
-        plain_chunks = {"chunks": (2, 2), "compressors": None, "fill_value": fill}
+        shards = (2 * across, 2 * across) if across else None
+        plain_chunks = {"chunks": (2, 2), "shards": shards, "compressors": None, "fill_value": fill}
         made = group.create_array(name, shape=array.shape, dtype=array.dtype, **plain_chunks)
         made[:2, :2] = 9
         array[:2, :2] = 9

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,14 @@ def save_alone(folder: Path) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         dcp.save(state, checkpoint_id=folder, no_dist=True)
     return state
+
+
+def smallest() -> dict[str, bytes]:
+    """The files of a folder with one tensor and one number."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save({"w": torch.arange(4.0), "step": 3}, checkpoint_id=folder, no_dist=True)
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def save_in_a_group(folder: Path, world: int = 2) -> None:

@@ -15,9 +15,9 @@ from folders import folder_of, reading_of, tensors_below
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deltackpt.formats.crc32c import crc32c
 from deltackpt.formats.spans import Literal
 from deltackpt.formats.tensorflow.bundle import VARIABLE_SUFFIX
-from deltackpt.formats.tensorflow.crc32c import crc32c
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden/tensorflow"

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import zarr
 from folders import reading_of, tensors_below
+from trees import listed
 
+from deltackpt import Store
 from deltackpt.errors import LimitError
 from deltackpt.formats.source_file import open_source
 from deltackpt.formats.zarr import version_3
@@ -67,7 +69,8 @@ def test_whole_folders_are_typed_but_for_their_descriptions(tmp_path: Path, zarr
     "options",
     [
         {"compressors": "auto"},
-        {"shards": (4, 6), "chunks": (2, 6)},
+        {"shards": (4, 6), "chunks": (2, 6), "compressors": "auto"},
+        {"shards": (4, 6), "chunks": (2, 6), "serializer": zarr.codecs.BytesCodec(endian="big")},
         {"serializer": zarr.codecs.BytesCodec(endian="big")},
         {"filters": [zarr.codecs.TransposeCodec(order=(1, 0))]},
         {"chunk_key_encoding": {"name": "v2", "separator": "."}},
@@ -77,6 +80,44 @@ def test_other_chunks_are_files_like_any_other(tmp_path: Path, options: dict[str
     add(group(tmp_path), "w", VALUES, **options)
     reading = reading_of(tmp_path)
     assert (reading.files, reading.refusals) == ({}, {})
+
+
+def sharded(where: zarr.Group, index_location: Any = "end", index_codecs: Any = None) -> None:
+    """An array of chunks of 2 x 3, in files of 4 x 6."""
+    codecs = index_codecs or [zarr.codecs.BytesCodec(), zarr.codecs.Crc32cCodec()]
+    codec = zarr.codecs.ShardingCodec(
+        chunk_shape=(2, 3), codecs=[zarr.codecs.BytesCodec()], index_codecs=codecs, index_location=index_location
+    )
+    add(where, "layers/w", VALUES, (4, 6), serializer=codec, filters=())
+
+
+@pytest.mark.parametrize("index_location", ["start", "end"])
+@pytest.mark.parametrize("checked", [True, False])
+def test_inner_chunks_are_typed_as_those_of_an_array_without_shards(
+    tmp_path: Path, index_location: str, checked: bool
+) -> None:
+    add(group(tmp_path / "plain"), "layers/w", VALUES, (2, 3))
+    sharded(group(tmp_path / "shards"), index_location, None if checked else [zarr.codecs.BytesCodec()])
+    plain = {name: values for one in tensors_below(tmp_path / "plain").values() for name, (_, values) in one.items()}
+    files = tensors_below(tmp_path / "shards")
+    assert list(files) == [f"layers/w/c/{row}/0" for row in range(3)]
+    assert [len(tensors) for tensors in files.values()] == [4, 4, 2]
+    assert {name: values for one in files.values() for name, (_, values) in one.items()} == plain
+    assert {(s.dtype.name, s.shape) for one in files.values() for s, _ in one.values()} == {("float32", (2, 3))}
+
+
+def test_the_usual_way_to_shards(tmp_path: Path, store: Store) -> None:
+    values = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
+    add(group(tmp_path / "z"), "w", values, (64, 64), shards=(128, 128))
+    commit = store.commit_path(tmp_path / "z")
+    typed = store.typed_bytes(commit)
+    assert typed is not None
+    assert typed.typed == values.nbytes
+    assert typed.share > 0.99
+    store.checkout("main", tmp_path / "back")
+    assert listed(tmp_path / "back") == listed(tmp_path / "z")
+    add(group(tmp_path / "p"), "w", values, (64, 64))
+    assert store.commit_path(tmp_path / "p").stored_bytes < 0.05 * values.nbytes
 
 
 def test_texts_and_structures_are_not_typed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ otherwise, and a folder keeps the corpus from one run to the next. What fails is
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import atheris
+import numpy
 
 HERE = Path(__file__).parent
 MOST_BYTES, SECONDS = 4096, 60
@@ -68,6 +70,17 @@ def _payloads() -> list[bytes]:
     ]
 
 
+def _npz() -> list[bytes]:
+    """Plain and packed archives, and an array by itself."""
+    arrays = {"w": numpy.arange(6, dtype="<f4").reshape(2, 3), "t": numpy.array(["a", "bc"]), "n": numpy.array(2)}
+    found = []
+    for write in (numpy.savez, numpy.savez_compressed):
+        write(raw := io.BytesIO(), **arrays)
+        found.append(raw.getvalue())
+    numpy.save(raw := io.BytesIO(), arrays["w"].T)
+    return [*found, raw.getvalue()]
+
+
 def _index(number: int) -> tuple[Check, Sequence[bytes]]:
     folder, index = files.FOLDERS[number]
     return lambda raw: files.check_folder(((folder, index), raw)), [folder[index]]
@@ -84,6 +97,11 @@ def targets() -> dict[str, tuple[Check, Sequence[bytes]]]:
         "tensorflow": _index(0),
         "zarr": _index(1),
         "zarr-2": _index(2),
+        "onnx-data": _index(3),
+        "zarr-shards": _index(4),
+        "dcp": _index(5),
+        "shard-index": _index(6),
+        "npz": (archive.reading_of, _npz()),
         "skeleton": (_skeleton, _skeletons()),
         "recipes": (_payload, _payloads()),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from pathlib import Path
 
 import onnx_external_corpus
@@ -19,6 +20,7 @@ SOUND = [pytest.param(case, id=ascii(f"{name}: {case.label}")) for name, c in CO
 
 # Processor time; a quiet machine needs half a second at most.
 SECONDS = 2
+MEGABYTES = 40
 
 
 def laid_out(files: dict[str, bytes], root: Path) -> Path:
@@ -48,6 +50,18 @@ def test_odd_but_sound_folders_are_read(good: FolderSound, tmp_path: Path) -> No
     reading = reading_of(laid_out(good.files, tmp_path))
     assert reading.refusals == {}
     assert {path: tuple(typed(file.spans)) for path, file in reading.files.items()} == good.names
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_no_case_takes_more_than_a_little_memory(corpus: str, tmp_path: Path) -> None:
+    """Whatever lengths a description gives: what is read of it is held once or twice, and nothing else."""
+    for number, case in enumerate(CORPORA[corpus].damaged()):
+        root = laid_out(case.files, tmp_path / str(number))
+        tracemalloc.start()
+        reading_of(root)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < MEGABYTES << 20 if sum(map(len, case.files.values())) > 1 << 20 else 2 << 20, case.label
 
 
 def test_the_corpora_are_large_and_their_labels_are_distinct() -> None:

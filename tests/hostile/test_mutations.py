@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import dcp_folders
 import gguf_corpus as gg
 import onnx_corpus as ox
 import pytest
@@ -51,6 +52,9 @@ FOLDERS = (
     (za.array(), "w/zarr.json"),
     (za.array_2(), "w/.zarray"),
     ({"m.onnx": ONNX[2], "w": bytes(16)}, "m.onnx"),
+    (za.shards(za.index_of((0, 16), (16, 16))), "w/c/0/0"),
+    (dcp_folders.smallest(), ".metadata"),
+    ({"m.index.json": b'{"metadata": {}, "weight_map": {"w": "a", "v": "below/b"}}'}, "m.index.json"),
 )
 BROKEN_FOLDERS = st.one_of(*(st.tuples(st.just((files, index)), mutated([files[index]])) for files, index in FOLDERS))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from damage import FolderDamage, FolderSound
+from google_crc32c import value as crc32c
 
 from deltackpt.errors import FormatError, LimitError
 
@@ -47,8 +48,28 @@ def grid(*chunk_shape: object) -> dict[str, Any]:
     return {"name": "regular", "configuration": {"chunk_shape": chunk_shape}}
 
 
+PLAIN: list[Any] = GOOD["codecs"]
+
+
+def sharding(**changes: Any) -> dict[str, Any]:
+    """The codec of a file with two inner chunks, each a row of 16 bytes, and an index behind them."""
+    configuration = {"chunk_shape": [1, 4], "codecs": PLAIN, "index_codecs": [*PLAIN, "crc32c"], **changes}
+    return {"name": "sharding_indexed", "configuration": configuration}
+
+
+def index_of(*places: tuple[int, int], crc: int | None = None) -> bytes:
+    """An index with its checksum, or ``crc`` for one."""
+    raw = b"".join(offset.to_bytes(8, "little") + length.to_bytes(8, "little") for offset, length in places)
+    return raw + (crc32c(raw) if crc is None else crc).to_bytes(4, "little")
+
+
+def shards(index: bytes, **changes: Any) -> dict[str, bytes]:
+    """An array with one file of two inner chunks, and that index."""
+    return array(None, CHUNK + index, codecs=[sharding(**changes)])
+
+
 def damaged() -> Iterator[FolderDamage]:
-    for label, files, error, text in (*damaged_json(), *damaged_shapes(), *damaged_chunks()):
+    for label, files, error, text in (*damaged_json(), *damaged_shapes(), *damaged_chunks(), *damaged_shards()):
         yield FolderDamage(label, files, "w/zarr.json", error, text)
     for label, changes in (
         ("no array", {"shape": 1}),
@@ -128,8 +149,54 @@ def damaged_chunks() -> Iterator[Case]:
     yield "petabytes for a chunk", array(chunk_grid=grid(1 << 50, 1)), FormatError, text
 
 
+def damaged_shards() -> Iterator[Case]:
+    good = index_of((0, 16), (16, 16))
+    text = "w/zarr.json: the metadata at byte 0; expected the JSON of an array, found "
+    for field in ("chunk_shape", "codecs", "index_codecs"):
+        codec = sharding()
+        del codec["configuration"][field]
+        yield f"shards without {field}", array(codecs=[codec]), FormatError, text
+    text = "w/zarr.json: the metadata at byte 0; expected inner chunks that divide [2, 4], found "
+    for inner in ([2, 3], [0, 4], [4, 4], [2], [-1, 4], [1 << 70, 4]):
+        yield f"inner chunks of {inner}", shards(good, chunk_shape=inner), FormatError, f"{text}{inner}"
+    text = "w/zarr.json: the inner chunks at byte 0; expected at most 65536 in a file, found "
+    for extent in (1 << 17, 1 << 31, 1 << 60):
+        files = array(codecs=[sharding(chunk_shape=[1, 1])], chunk_grid=grid(extent, 1))
+        yield f"{extent} inner chunks", files, LimitError, f"{text}{extent}"
+    for size in range(0, 36, 5):
+        text = f"w/c/0/0: the index at byte 0; expected at least 36 bytes for 2 inner chunks, found {size}"
+        yield f"shards of {size} bytes", array(None, good[:size], codecs=[sharding()]), FormatError, text
+    text = "w/c/0/0: the index at byte 32; expected CRC-32C 00000007, found "
+    yield "an index with a wrong checksum", shards(index_of((0, 16), (16, 16), crc=7)), FormatError, text
+    text = "w/c/0/0: the index at byte 31; expected CRC-32C "
+    yield "shards that are cut off", array(None, (CHUNK + good)[:-1], codecs=[sharding()]), FormatError, text
+    for length in (0, 15, 17, 1 << 31, 1 << 32, 1 << 63, (1 << 64) - 1):
+        text = f"w/c/0/0: inner chunk 1 of the index at byte 16; expected 16 bytes for float32 [1, 4], found {length}"
+        yield f"an inner chunk of {length} bytes", shards(index_of((0, 16), (16, length))), FormatError, text
+    text = "w/c/0/0: tensor 'w/c/1/0' overlaps tensor 'w/c/0/0' at byte 15; expected offset 16, found 15"
+    yield "inner chunks that overlap", shards(index_of((0, 16), (15, 16))), FormatError, text
+    text = "w/c/0/0: tensor 'w/c/1/0' overlaps tensor 'w/c/0/0' at byte 0; expected offset 16, found 0"
+    yield "one inner chunk twice", shards(index_of((0, 16), (0, 16))), FormatError, text
+    text = "w/c/0/0: tensor 'w/c/1/0' leaves a hole after tensor 'w/c/0/0' at byte "
+    for offset in (1 << 31, 1 << 32, 1 << 63, (1 << 64) - 1):
+        files = shards(index_of((0, 16), (offset, 16)))
+        yield f"an inner chunk at {offset}", files, FormatError, f"{text}{offset}; expected offset "
+    text = "w/c/0/0: the data is cut off at byte 68; expected a file of 69 bytes, found 68"
+    yield "an inner chunk that reaches past the end", shards(index_of((0, 16), (53, 16))), FormatError, text
+
+
 def sound() -> Iterator[FolderSound]:
     one = {"w/c/0/0": ("w/c/0/0",)}
+    both = {"w/c/0/0": ("w/c/0/0", "w/c/1/0")}
+    absent = ((1 << 64) - 1, (1 << 64) - 1)
+    yield FolderSound("shards", shards(index_of((0, 16), (16, 16))), both)
+    yield FolderSound(
+        "shards in another order", shards(index_of((16, 16), (0, 16))), {"w/c/0/0": both["w/c/0/0"][::-1]}
+    )
+    yield FolderSound("shards with a hole", shards(index_of((0, 16), absent)), one)
+    yield FolderSound("shards without any", shards(index_of(absent, absent)), {"w/c/0/0": ()})
+    unchecked = shards(index_of((0, 16), (16, 16))[:-4], index_codecs=PLAIN)
+    yield FolderSound("shards without a checksum", unchecked, both)
     yield FolderSound("one array", array(), one)
     yield FolderSound("one array of version 2", array_2(), {"w/0.0": ("w/0.0",)})
     for key in (
@@ -152,7 +219,12 @@ def sound() -> Iterator[FolderSound]:
         ("no byte order", {"codecs": ["bytes"]}),
         ("compressed", {"codecs": [*GOOD["codecs"], {"name": "zstd", "configuration": {"level": 0}}]}),
         ("transposed", {"codecs": [{"name": "transpose", "configuration": {"order": [1, 0]}}, *GOOD["codecs"]]}),
-        ("sharded", {"codecs": [{"name": "sharding_indexed", "configuration": {}}]}),
+        ("shards that are compressed", {"codecs": [sharding(codecs=[*PLAIN, {"name": "gzip"}])]}),
+        ("shards in shards", {"codecs": [sharding(codecs=[sharding()])]}),
+        ("shards and more", {"codecs": [sharding(), {"name": "gzip"}]}),
+        ("an index that is compressed", {"codecs": [sharding(index_codecs=[*PLAIN, {"name": "gzip"}])]}),
+        ("an index without codecs", {"codecs": [sharding(index_codecs=[])]}),
+        ("an index elsewhere", {"codecs": [sharding(index_location="middle")]}),
         ("no codecs", {"codecs": []}),
         ("another grid", {"chunk_grid": {"name": "rectangular", "configuration": {}}}),
         ("other keys", {"chunk_key_encoding": {"name": "v2"}}),

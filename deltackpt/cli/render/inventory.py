@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from deltackpt.checkout.files import TypedBytes
 from deltackpt.cli.columns import aligned
-from deltackpt.cli.text import counted, shape, shown, size
+from deltackpt.cli.text import counted, percent, shape, shown, size
 from deltackpt.maintenance.inventory import InventoryRow, Kept
 
 _HEAD = ("tensor", "type", "shape", "plain", "stored", "how")
@@ -55,3 +56,17 @@ def inventory_document(rows: Sequence[InventoryRow]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def typed_lines(typed: TypedBytes | None) -> Iterator[str]:
+    """How much of a commit's files is typed; nothing for that of a live state."""
+    if typed is not None:
+        yield f"typed as tensors: {percent(typed.share)} of {size(typed.total)} in files"
+
+
+def typed_document(typed: TypedBytes | None) -> dict[str, int | None]:
+    """``typed_bytes`` and ``file_bytes``, both None for the commit of a live state."""
+    return {
+        "typed_bytes": None if typed is None else typed.typed,
+        "file_bytes": None if typed is None else typed.total,
+    }

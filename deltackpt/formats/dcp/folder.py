@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 
 from deltackpt.formats.dcp.metadata import Item, read_metadata, recognises
 from deltackpt.formats.dcp.shard import NAME, read_shard
@@ -22,12 +23,15 @@ def read_tensors(folder: Folder, metadata: str) -> TensorsByFile:
     by_file: dict[str, list[Item]] = {}
     for item in items:
         by_file.setdefault(posixpath.join(posixpath.dirname(metadata), item.file), []).append(item)
-    found: dict[str, Reading] = {}
-    for path, held in by_file.items():
-        if path in folder.sizes:
-            with folder.open_file(path) as file:
-                found[path] = read_shard(file, held)
-    return found
+    return {path: _shard(folder, path, held) for path, held in by_file.items()}
+
+
+def _shard(folder: Folder, path: str, held: Sequence[Item]) -> Reading | None:
+    place = folder.place(path)
+    if place is None:
+        return None
+    with folder.open_file(place) as file:
+        return read_shard(file, held)
 
 
 DCP = FolderFormat(NAME, lambda path: posixpath.basename(path) == ".metadata", read_tensors)

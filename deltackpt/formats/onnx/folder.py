@@ -15,7 +15,7 @@ def read_tensors(folder: Folder, model: str) -> TensorsByFile:
     with folder.open_file(model) as file:
         for tensor in external_tensors(file):
             path = posixpath.join(posixpath.dirname(model), tensor.location)
-            if path in folder.sizes and path != model:
+            if path != model:
                 found.setdefault(path, {}).setdefault((tensor.span.offset, tensor.span.length), tensor.span)
     return {path: list(tensors.values()) for path, tensors in found.items()}
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from deltackpt.errors import FormatError, LimitError, UnsupportedError
+from deltackpt.formats.crc32c import masked_crc32c
 from deltackpt.formats.protobuf import MAX_VARINT_BYTES, varint
 from deltackpt.formats.source_file import SourceFile
-from deltackpt.formats.tensorflow.crc32c import masked_crc32c
 from deltackpt.formats.tensorflow.limits import MAX_BLOCKS, MAX_ENTRIES, MAX_INDEX_BYTES, MAX_KEY_BYTES
 from deltackpt.formats.wording import complaint, excerpt
 
@@ -43,6 +43,11 @@ class _Handle:
 
     offset: int
     size: int
+
+
+def is_table(file: SourceFile) -> bool:
+    """Whether the file ends as a table does."""
+    return file.size >= FOOTER_BYTES and file.read(file.size - len(MAGIC), len(MAGIC)) == MAGIC
 
 
 def read_table(file: SourceFile) -> Iterator[Entry]:

@@ -2,7 +2,7 @@
 
 ``limits``  the stated limits         ``layout``  how an array is cut into files
 ``version_3``  zarr.json              ``version_2``  .zarray
-``folder``  the description among the chunks
+``folder``  the description among the chunks  ``shard``  a file of inner chunks
 
-Only chunks that are plain bytes are typed; compressed or sharded ones are files like any other.
+Only chunks that are plain bytes are typed; compressed ones are files like any other.
 """

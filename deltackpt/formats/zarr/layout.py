@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from deltackpt.tensor.dtype import DType
 
 _COORDINATE = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sharding:
+    """Chunks that are cut once more: a file holds inner chunks of ``chunk_shape``, and an index of where they stand.
+
+    ``index_first`` says that the index stands before them, ``has_checksum`` that a CRC-32C follows it.
+    """
+
+    chunk_shape: tuple[int, ...]
+    index_first: bool
+    has_checksum: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +35,41 @@ class ChunkLayout:
     chunk_shape: tuple[int, ...]
     prefix: tuple[str, ...]
     separator: str
+    sharding: Sharding | None = None
 
     @property
-    def chunk_bytes(self) -> int:
-        return prod(self.chunk_shape) * self.dtype.itemsize
+    def plain_shape(self) -> tuple[int, ...]:
+        """Of what stands in a file in one piece: a chunk, or an inner chunk."""
+        return self.chunk_shape if self.sharding is None else self.sharding.chunk_shape
 
-    def has_chunk(self, key: str) -> bool:
-        """Whether ``key``, the path of a file seen from the array, is that of a chunk of the array."""
+    @property
+    def plain(self) -> ChunkLayout:
+        """The layout of an array whose chunks are what stands in a file in one piece."""
+        return replace(self, chunk_shape=self.plain_shape, sharding=None)
+
+    @property
+    def plain_bytes(self) -> int:
+        return prod(self.plain_shape) * self.dtype.itemsize
+
+    @property
+    def inner_grid(self) -> tuple[int, ...]:
+        """How many inner chunks a chunk has in each dimension; 1 where it is not cut."""
+        return tuple(step // inner for step, inner in zip(self.chunk_shape, self.plain_shape, strict=True))
+
+    def place(self, key: str) -> tuple[int, ...] | None:
+        """The coordinates of the chunk with this ``key``, the path of a file seen from the array; None for no chunk."""
         steps = key.split(self.separator)
         places = steps[len(self.prefix) :]
         if tuple(steps[: len(self.prefix)]) != self.prefix or not all(map(_COORDINATE.fullmatch, places)):
-            return False
+            return None
         if not self.shape:
-            return places == ([] if self.prefix else ["0"])
-        return len(places) == len(self.shape) and all(
-            int(place) * step < extent for place, step, extent in zip(places, self.chunk_shape, self.shape, strict=True)
-        )
+            return () if places == ([] if self.prefix else ["0"]) else None
+        found = tuple(map(int, places))
+        if len(found) != len(self.shape):
+            return None
+        inside = all(at * step < extent for at, step, extent in zip(found, self.chunk_shape, self.shape, strict=True))
+        return found if inside else None
 
-    def place(self, key: str) -> tuple[int, ...]:
-        """The coordinates in the ``key`` of a chunk."""
-        return tuple(map(int, key.split(self.separator)[len(self.prefix) :])) if self.shape else ()
+    def key(self, place: tuple[int, ...]) -> str:
+        """The key of a chunk with these coordinates."""
+        return self.separator.join((*self.prefix, *map(str, place)))

@@ -10,3 +10,9 @@ MAX_CHUNK_BYTES = (1 << 63) - 1
 
 MAX_NAME_BYTES = 4096
 """Of a chunk's name, in UTF-8."""
+
+MAX_CHUNKS = 1 << 20
+"""Of one array, inner ones counted each."""
+
+MAX_INNER_CHUNKS = 1 << 16
+"""Of one file. Their index has 1 MiB."""

@@ -11,7 +11,7 @@ from deltackpt.errors import FormatError, LimitError
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.wording import complaint
 from deltackpt.formats.zarr.layout import ChunkLayout
-from deltackpt.formats.zarr.limits import MAX_CHUNK_BYTES, MAX_METADATA_BYTES, MAX_RANK
+from deltackpt.formats.zarr.limits import MAX_CHUNK_BYTES, MAX_INNER_CHUNKS, MAX_METADATA_BYTES, MAX_RANK
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -43,10 +43,20 @@ def checked(file: SourceFile, layout: ChunkLayout) -> ChunkLayout:
         raise refusal(file, f"a chunk shape of {len(shape)} dimensions", f"{len(chunks)}")
     if any(extent < 0 for extent in shape) or any(step < 1 for step in chunks):
         raise refusal(file, "no extent below 0, and none of a chunk below 1", f"{list(shape)} in {list(chunks)}")
-    if layout.chunk_bytes > MAX_CHUNK_BYTES or prod(filter(None, shape)) > MAX_CHUNK_BYTES:
+    if prod(chunks) * layout.dtype.itemsize > MAX_CHUNK_BYTES or prod(filter(None, shape)) > MAX_CHUNK_BYTES:
         expected, found = f"at most {MAX_CHUNK_BYTES} bytes", f"{list(shape)} in {list(chunks)}"
         raise LimitError(complaint(file.name, "shape", 0, expected, found))
+    if layout.sharding is not None:
+        _check_inner(file, chunks, layout.sharding.chunk_shape)
     return layout
+
+
+def _check_inner(file: SourceFile, chunks: tuple[int, ...], inner: tuple[int, ...]) -> None:
+    if len(chunks) != len(inner) or any(step < 1 or extent % step for extent, step in zip(chunks, inner, strict=True)):
+        raise refusal(file, f"inner chunks that divide {list(chunks)}", str(list(inner)))
+    if (count := prod(chunks) // prod(inner)) > MAX_INNER_CHUNKS:
+        expected = f"at most {MAX_INNER_CHUNKS} in a file"
+        raise LimitError(complaint(file.name, "the inner chunks", 0, expected, str(count)))
 
 
 def refusal(file: SourceFile, expected: str, found: str) -> FormatError:
