@@ -349,6 +349,16 @@ class Store:
 
         return CommitTree(self._repository, self.resolve(ref))
 
+    def file_names(self, template: str, commits: Iterable[Commit]) -> list[tuple[str, Commit]]:
+        """Each commit with ``template`` filled in for it: ``step_{step}_loss_{val_loss:.4f}.safetensors``.
+
+        Known are ``{step}``, ``{branch}``, ``{commit}``, ``{name}`` (of the file or folder that was committed) and
+        metrics by name; what follows a colon is Python's format. InvalidInputError names the commits that lack one.
+        """
+        from deltackpt.checkout.template import filled_for
+
+        return filled_for(self._repository, template, commits)
+
     def checkout(
         self,
         ref: Ref,

@@ -8,9 +8,9 @@ only once its commit is durable and every byte of it was compared.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from deltackpt.adoption.found import FoundCheckpoint
 from deltackpt.adoption.removal import Original
@@ -40,7 +40,7 @@ class Adopted:
 
 def imported(repository: Repository, branch: str) -> dict[str, Commit]:
     """Commits of a branch that were imported, by the absolute path that each came from; the newest of a path."""
-    return _origins(_line(repository, branch))
+    return _origins(_commits(repository, branch))
 
 
 def adopt(
@@ -52,8 +52,8 @@ def adopt(
     CorruptError, before anything of it is removed, when what was stored is not what is on disk; ChangedError when
     somebody wrote to it after it was compared.
     """
-    planned = _planned(repository, checkpoints, branch)
-    return _adopted(repository, planned, commit, remove=remove)
+    line = _Line.of(repository, branch)
+    return _adopted(repository, [line.planned(one) for one in checkpoints], commit, remove=remove)
 
 
 def _adopted(
@@ -75,35 +75,43 @@ def _adopted(
         yield Adopted(one, made, known is not None, remove)
 
 
-def _planned(
-    repository: Repository, checkpoints: Sequence[FoundCheckpoint], branch: str
-) -> list[tuple[FoundCheckpoint, Commit | None]]:
-    """Each checkpoint with the commit that ``branch`` has of it already."""
-    line = _line(repository, branch)
-    origins = _origins(line)
-    by_step = {commit.step: commit for commit in reversed(line) if commit.step is not None}
-    last = next((commit for commit in line if commit.step is not None), None)
-    planned: list[tuple[FoundCheckpoint, Commit | None]] = []
-    for one in checkpoints:
-        known = origins.get(one.origin["path"])
-        if known is None or known.meta[ORIGIN] != one.origin:
-            known = None if one.step is None else by_step.get(one.step)
-            if known is not None and any(differences(repository, known, one.place.where)):
-                raise _in_the_way(one, branch, f"has another commit of that step, {known.id.short}")
-        if known is None and one.step is not None and last is not None and one.step <= (last.step or 0):
-            raise _in_the_way(one, branch, f"has reached {last.description}")
-        planned.append((one, known))
-    return planned
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a branch has already; ``last`` is the step that it has reached."""
+
+    repository: Repository
+    branch: str
+    origins: Mapping[str, Commit]
+    by_step: Mapping[int, Commit]
+    last: int
+
+    @classmethod
+    def of(cls, repository: Repository, branch: str) -> Self:
+        line = _commits(repository, branch)
+        by_step = {commit.step: commit for commit in reversed(line) if commit.step is not None}
+        last = next((commit.step for commit in line if commit.step is not None), -1)
+        return cls(repository, branch, _origins(line), by_step, last)
+
+    def planned(self, one: FoundCheckpoint) -> tuple[FoundCheckpoint, Commit | None]:
+        """A checkpoint with the commit that the branch has of it; without its step if that yields to the branch's."""
+        known = self.origins.get(one.origin["path"])
+        if known is not None and known.meta[ORIGIN] == one.origin:
+            return one, known
+        if one.step is None or (one.step > self.last and one.step not in self.by_step):
+            return one, None
+        same = self.by_step.get(one.step)
+        if same is not None and not any(differences(self.repository, same, one.place.where)):
+            return one, same
+        if one.yields:
+            return replace(one, step=None), None
+        what = f"has another commit of that step, {same.id.short}" if same else f"has reached step {self.last}"
+        raise InvalidInputError(
+            f"{shown_path(one.path)} is of step {one.step}, and branch {quoted(self.branch)} {what};"
+            " nothing was imported; give --branch the name of another"
+        )
 
 
-def _in_the_way(one: FoundCheckpoint, branch: str, what: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"{shown_path(one.path)} is of step {one.step}, and branch {quoted(branch)} {what}; nothing was imported;"
-        " give --branch the name of another"
-    )
-
-
-def _line(repository: Repository, branch: str) -> list[Commit]:
+def _commits(repository: Repository, branch: str) -> list[Commit]:
     """The commits of a branch, the newest first; none when there is no such branch."""
 
     def line(history: Any) -> list[Commit]:

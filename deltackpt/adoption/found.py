@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from deltackpt.adoption.kinds import Kind, Kinds, names_in
 from deltackpt.adoption.names import EPOCH, last_number, said_by_name
-from deltackpt.adoption.search import Kind, Place, Search, kind_of, names_in
+from deltackpt.adoption.search import Place, Search
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.formats.wording import shown_path
 from deltackpt.fs.bundle import Bundle
@@ -28,6 +29,8 @@ class FoundCheckpoint:
     """A checkpoint, and what names and trainer_state.json say of it.
 
     ``size`` and ``mtime_ns`` are those of the path itself, or of the files together; an epoch is one of the metrics.
+    ``yields`` says that the step is not in the name, so that another of that step comes first: the final model of a
+    run, or a copy of the best, is often of a step that was saved as well.
     """
 
     place: Place
@@ -35,6 +38,7 @@ class FoundCheckpoint:
     metrics: Mapping[str, float]
     size: int
     mtime_ns: int
+    yields: bool
 
     @property
     def path(self) -> str:
@@ -59,15 +63,16 @@ def find_checkpoints(patterns: Iterable[str], gone: Iterable[str] = ()) -> Findi
     """What paths and globs name, and what folders of checkpoints hold, each once: by step, epoch, number, then time.
 
     A file that is named by itself, as the only one, is taken for a checkpoint whatever it is. NotFoundError when one of
-    the patterns names nothing, unless it names one of the paths ``gone``, or nothing is a checkpoint; InvalidInputError
-    when two have the same step.
+    the patterns names nothing, or nothing is a checkpoint, unless it names some of the absolute paths ``gone``, where
+    checkpoints were imported from that may be removed by now; InvalidInputError when two have the same step.
     """
     patterns, absent = list(patterns), list(gone)
     named = {pattern: _matches(pattern) for pattern in patterns}
     for pattern, matches in named.items():
         if not matches and not _names_any(pattern, absent):
             raise NotFoundError(f"{shown_path(pattern)}: no such file, and no file matches it")
-    search = _searched(named)
+    search = Search(Kinds(frozenset(absent)))
+    _search(search, named)
     if not search.places and not any(_names_any(pattern, absent) for pattern in patterns):
         raise NotFoundError(
             f"{shown_path(patterns[0]) if patterns else 'nothing'}: no checkpoint is there, by names and contents;"
@@ -93,25 +98,23 @@ def _names_any(pattern: str, paths: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase("/".join(path.split("/")[: len(steps)]), "/".join(steps)) for path in paths)
 
 
-def _searched(named: Mapping[str, Sequence[str]]) -> Search:
-    search = Search()
+def _search(search: Search, named: Mapping[str, Sequence[str]]) -> None:
     paths = [path for matches in named.values() for path in matches]
     if len(paths) == 1 and paths == list(named):
         _search_one(search, paths[0])
-        return search
+        return
     by_folder: dict[str, dict[str, None]] = {}
     for path in paths:
         at = path.rstrip("/") or path
         by_folder.setdefault(os.path.dirname(at), {})[os.path.basename(at)] = None
     for folder, names in by_folder.items():
         search.look(folder, names)
-    return search
 
 
 def _search_one(search: Search, path: str) -> None:
     """A path that somebody named by itself: a link is what it leads to, a file what it is called."""
     path = os.path.realpath(path) if os.path.islink(path.rstrip("/")) else path
-    if not os.path.isdir(path) or kind_of(path) is Kind.CHECKPOINT:
+    if not os.path.isdir(path) or search.kinds.of(path) is Kind.CHECKPOINT:
         search.places.append(Place(path, path))
     else:
         search.look(path, names_in(path))
@@ -122,12 +125,12 @@ def _each_once(places: Iterable[Place]) -> list[Place]:
 
 
 def _with_steps_once(found: Sequence[FoundCheckpoint]) -> list[FoundCheckpoint]:
-    """The same, in which a final model that has the step of another checkpoint has none."""
+    """The same, in which what yields to another checkpoint of its step has none."""
     by_step: dict[int, FoundCheckpoint] = {}
     kept: list[FoundCheckpoint] = []
-    for one in sorted(found, key=lambda one: one.place.is_final):
+    for one in sorted(found, key=lambda one: one.yields):
         other = by_step.setdefault(one.step, one) if one.step is not None else one
-        if other is not one and not one.place.is_final:
+        if other is not one and not one.yields:
             raise InvalidInputError(
                 f"{shown_path(other.path)} and {shown_path(one.path)} are both of step {one.step};"
                 " name the checkpoints of one run, and import another run with a --branch of its own"
@@ -146,12 +149,13 @@ def _described(place: Place) -> FoundCheckpoint:
     statuses = [os.stat(os.path.join(place.folder, name)) for name in place.members]
     # The final model has the name of its run, which says nothing of it.
     name = "" if place.is_final else os.path.basename(os.path.abspath(place.path))
-    step, metrics = said_by_name(name)
+    named, metrics = said_by_name(name)
+    step = named
     state = _trainer_state(os.path.join(place.path, _TRAINER_STATE))
     if isinstance(state.get("global_step"), int) and state["global_step"] in _STEP_RANGE:
         step = state["global_step"]
     size, mtime = sum(s.st_size for s in statuses), max(s.st_mtime_ns for s in statuses)
-    return FoundCheckpoint(place, step, {**_logged(state), **metrics}, size, mtime)
+    return FoundCheckpoint(place, step, {**_logged(state), **metrics}, size, mtime, named is None)
 
 
 def _trainer_state(path: str) -> dict[str, Any]:

@@ -132,10 +132,18 @@ def is_beside(name: str) -> bool:
 def holds_weights(path: str) -> bool:
     """Whether the file at ``path`` is for tensors, told by its suffix, or its first bytes where that says nothing."""
     name = os.path.basename(path)
-    suffix = os.path.splitext(name)[1][1:].lower()
-    if is_beside(name) or suffix in _NOT_WEIGHTS or not os.path.isfile(path):
+    if is_beside(name) or _suffix(name) in _NOT_WEIGHTS or not os.path.isfile(path):
         return False
-    return suffix in _WEIGHTS or _is_known_format(path)
+    return has_weights_suffix(name) or _is_known_format(path)
+
+
+def has_weights_suffix(name: str) -> bool:
+    """Whether files of that name are for tensors, as a rule."""
+    return _suffix(name) in _WEIGHTS
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1][1:].lower()
 
 
 def _is_known_format(path: str) -> bool:

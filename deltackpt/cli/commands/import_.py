@@ -13,6 +13,7 @@ from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import added, metrics, step
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import counted, shown, size, times
+from deltackpt.errors import NotFoundError
 
 if TYPE_CHECKING:
     from deltackpt.adoption.adopt import Adopted
@@ -48,7 +49,7 @@ def command(settings: Settings, paths: Sequence[str], branch: str, dry_run: bool
     from deltackpt.adoption.found import find_checkpoints
 
     if dry_run:
-        _report_plan(settings, find_checkpoints(paths))
+        _report_plan(settings, find_checkpoints(paths, gone=_imported(settings, branch)))
         return
     with open_store(settings) as store:
         settled = store.settle_removals(branch)
@@ -81,6 +82,15 @@ def _adopted(settings: Settings, store: Store, found: Findings, branch: str, rem
             )
         raise
     return adopted
+
+
+def _imported(settings: Settings, branch: str) -> Iterable[str]:
+    """Where checkpoints of the branch came from; a plan needs no store."""
+    try:
+        with open_store(settings) as store:
+            return store.imported(branch)
+    except NotFoundError:
+        return ()
 
 
 def _report_plan(settings: Settings, found: Findings) -> None:
@@ -156,5 +166,5 @@ def _total(adopted: Iterable[Adopted]) -> str:
     plain, stored = (sum(getattr(commit, name) for commit in commits) for name in ("logical_bytes", "stored_bytes"))
     if not commits:
         return "nothing is left to import"
-    saving = f" ({times(plain / stored)} smaller)" if stored else ""
+    saving = f" ({times(plain / stored)} smaller)" if plain > stored > 0 else ""
     return f"{counted(len(commits), 'checkpoint')}, {size(plain)}, in {size(stored)}{saving}"
