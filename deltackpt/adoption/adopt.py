@@ -100,7 +100,7 @@ class _Line:
         if one.step is None or (one.step > self.last and one.step not in self.by_step):
             return one, None
         same = self.by_step.get(one.step)
-        if same is not None and not any(differences(self.repository, same, one.place.where)):
+        if same is not None and next(differences(self.repository, same, one.place.where), None) is None:
             return one, same
         if one.yields:
             return replace(one, step=None), None
