@@ -146,13 +146,20 @@ class Checkpointer:
         return resumed.start
 
     def steps(self, total: int) -> Iterator[int]:
-        """The steps from 0 to ``total`` that are still to do. Each is completed, and perhaps saved, after its body."""
+        """The steps from 0 to ``total`` that are still to do. Each is completed, and perhaps saved, after its body.
+
+        A loop that is left by ``break`` has not completed its last step; a line of the log says what is saved then.
+        """
         self._begin()
         self._restorer.again()
         for step in range(self._completed, total):
             self._within = True
             try:
                 yield step
+            except GeneratorExit:
+                if self._ranks.first:
+                    log.warning("left within step %d; saved are %d completed steps", step, self._saving.saved_step or 0)
+                raise
             finally:
                 self._within = False
             if self.step(step):

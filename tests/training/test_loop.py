@@ -134,6 +134,15 @@ def test_without_the_generator(run: Run, tmp_path: Path) -> None:
             late()
 
 
+def test_a_loop_that_is_left_says_what_is_saved(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with checkpointer(run, str(tmp_path / "s"), every=2, worker="thread") as ckpt:
+        for step in ckpt.steps(9):
+            if step == 3:
+                break
+    assert "left within step 3; saved are 2 completed steps" in caplog.text
+    assert set(saved(tmp_path)) == {2}
+
+
 def test_save_within_a_step_holds_the_whole_step(run: Run, tmp_path: Path) -> None:
     kept = {}
 
