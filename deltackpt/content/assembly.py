@@ -59,7 +59,7 @@ class Assembly:
         tree = MappingNode(Tag.DICT, [], []) if found.tree is None else found.tree
         root, parts = split(tree, home.inner)
         self.trees = {ROOT: root, **parts}
-        return Stated(shelved, ROOT, AT_THE_TOP, _notes(file, found))
+        return Stated(shelved, ROOT, AT_THE_TOP, _notes(file, found, home))
 
     def folder(self, files: Sequence[Described], homes: Mapping[str, Home]) -> list[Stated]:
         """Take in the files of a folder."""
@@ -112,7 +112,7 @@ class Assembly:
                 states.setdefault(part, PartStates()).add(path, home.shared.key, home.literals, tree)
         elif found.tree is not None:
             states.setdefault(home.part, PartStates()).add(path, home.key, home.literals, found.tree)
-        return _notes(file.described, found)
+        return _notes(file.described, found, home)
 
 
 def _by_part(file: Shelved) -> dict[str, list[tuple[str, Row]]]:
@@ -122,7 +122,8 @@ def _by_part(file: Shelved) -> dict[str, list[tuple[str, Row]]]:
     return found
 
 
-def _notes(file: Described, state: FileState) -> tuple[Note, ...]:
+def _notes(file: Described, state: FileState, home: Home) -> tuple[Note, ...]:
     # A reader that lists its tensors says more of those that are not there.
     said = [one for one in (file.warning, None if file.reading.unread else file.absent) if one is not None]
-    return (*map(str, said), *((one.name, one.what) for one in (*file.reading.unread, *state.unread)))
+    unread = (*file.reading.unread, *state.unread)
+    return (*map(str, said), *((home.place(one.name)[1].rstrip("/"), one.what) for one in unread))

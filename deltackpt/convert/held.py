@@ -17,7 +17,6 @@ from deltackpt.formats.wording import shown_path
 from deltackpt.history.commits import Commit
 from deltackpt.history.objects import EntryKind, FileEntry, FilesSkeleton, decode
 from deltackpt.history.repository import Repository
-from deltackpt.skeleton.names import segment
 from deltackpt.skeleton.nodes import Reference
 
 
@@ -84,8 +83,7 @@ def missing_in(files: Sequence[HeldFile], name: str, part: str | None) -> Iterat
         shown = shown_path(file.path or name)
         for note in file.entry.notes:
             if not isinstance(note, str):
-                own, what = note
-                full = "/".join(filter(None, (file.part, segment(file.entry.key or ""), own)))
+                full, what = note
                 if (below := within(full, part)) is not None:
                     yield Missing(below, shown, what)
             elif part in (None, file.part):

@@ -116,7 +116,7 @@ Span = bytes | int | tuple[str, int]
 
 
 Note = str | tuple[str, str]
-"""What of a file was not understood: a text about all of it, or a name in it and what stands there."""
+"""What of a file was not understood: a text about all of it, or what stands there under a complete name."""
 
 
 class FileEntry(msgspec.Struct, frozen=True, array_like=True):

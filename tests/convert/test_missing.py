@@ -184,3 +184,24 @@ def test_a_sparse_tensor_is_more_than_its_parts(tmp_path: Path) -> None:
 def test_an_archive_that_is_compressed_says_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"'args' in in\.npz: a compressed array cannot be converted"):
         convert_path(str(packed_npz(tmp_path)), str(tmp_path / "out.pt"), Conversion("pt"))
+
+
+def test_in_a_folder_names_begin_with_the_part(store: Store, tmp_path: Path) -> None:
+    (folder := tmp_path / "run").mkdir()
+    pickled(folder / "model.pt", {"w": torch.ones(2), "made": datetime.date(2026, 1, 2)})
+    pickled(folder / "optimizer.pt", {"state": {0: {"exp_avg": torch.ones(2), "hook": Schedule}}})
+    pickled(folder / "extra.bin", {"args": argparse.Namespace(lr=0.1), "v": torch.ones(2)})
+    store.commit_path(folder)
+    for part, told in (
+        ("model", "'made' in model.pt"),
+        ("optimizer", "'state/0/hook' in optimizer.pt"),
+        (None, "'extra.bin/args' in extra.bin: argparse.Namespace and 2 more"),
+    ):
+        with pytest.raises(InvalidInputError, match=told):
+            convert_path(str(folder), str(tmp_path / "out.pt"), Conversion("pt"), part=part)
+        with pytest.raises(InvalidInputError, match=told):
+            store.export("main", tmp_path / "out.pt", Conversion("pt"), part=part)
+    convert_path(str(folder), str(tmp_path / "w.pt"), Conversion("pt", Changes("w")), part="model")
+    convert_path(str(folder), str(tmp_path / "avg.pt"), Conversion("pt", Changes("*exp_avg")))
+    assert read_back(tmp_path / "w.pt") == {"w": ONES}
+    assert read_back(tmp_path / "avg.pt") == {"optimizer/state/0/exp_avg": ONES}
