@@ -93,7 +93,7 @@ def test_originals_go_and_come_back_and_nothing_else_does(
         store.checkout(commit, target)
     for one in done:
         for name in one.found.place.members:
-            back = tmp_path / "back" / os.path.basename(one.found.path) / (name if one.found.place.is_bundle else "")
+            back = tmp_path / "back" / os.path.basename(one.found.path) / (name if one.found.place.is_file_set else "")
             assert same(back, kept / Path(one.found.place.folder, name).relative_to(run))
 
 

@@ -137,7 +137,7 @@ def _planned(one: FoundCheckpoint) -> str:
 
 def _named(one: FoundCheckpoint) -> str:
     """The path of a checkpoint, and of how many files it is when the path is not all of it."""
-    count = f" ({counted(len(one.place.members), 'file')})" if one.place.is_bundle else ""
+    count = f" ({counted(len(one.place.members), 'file')})" if one.place.is_file_set else ""
     return f"{shown(one.path)}{count}"
 
 
