@@ -66,16 +66,18 @@ class Search:
     left: list[str] = field(default_factory=list)
 
     def look(self, folder: str, names: Iterable[str], depth: int = 0) -> None:
-        """Find what is a checkpoint among ``names`` in ``folder``, and below them."""
+        """Find what is a checkpoint among ``names`` in ``folder`` and below; links stand for what they lead to."""
         files: list[str] = []
         among_folders = self.kinds.had_folders(folder)
         for name in names:
             path = os.path.join(folder, name)
             kind = self.kinds.of(path, depth) if is_folder(path) else Kind.NEITHER
-            if os.path.isfile(path) and not is_pointer(path):
+            if os.path.isfile(path) and os.path.islink(path) and not is_pointer(path) and holds_weights(path):
+                self._add(os.path.realpath(path))
+            elif os.path.isfile(path) and not os.path.islink(path):
                 files.append(name)
             elif kind is Kind.CHECKPOINT:
-                self.places.append(Place(path, path))
+                self._add(os.path.realpath(path) if os.path.islink(path) else path)
                 among_folders = among_folders or numbers_of(name) is not None
             elif kind is Kind.HOLDER:
                 self.look(path, names_in(path), depth + 1)
@@ -102,11 +104,11 @@ class Search:
     def _take(self, folder: str, stem: str, members: list[str]) -> None:
         paths = [os.path.join(folder, name) for name in members]
         if members == [stem]:
-            (self._add_file if holds_weights(paths[0]) else self.left.append)(paths[0])
+            (self._add if holds_weights(paths[0]) else self.left.append)(paths[0])
         elif _is_whole(members):
             self.places.append(Place(os.path.join(folder, stem), FileSet(folder, stem, frozenset(members))))
         elif len(members) == 1 and holds_weights(paths[0]):
-            self._add_file(paths[0])
+            self._add(paths[0])
         else:
             self.left += paths
 
@@ -118,7 +120,7 @@ class Search:
             self.places.append(Place(folder, FileSet(folder, name, frozenset(weights))))
         self.left += [os.path.join(folder, name) for name in names if name not in weights]
 
-    def _add_file(self, path: str) -> None:
+    def _add(self, path: str) -> None:
         self.places.append(Place(path, path))
 
 
