@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from deltackpt.content.content import Content
     from deltackpt.convert.convert import Conversion
     from deltackpt.diff.diff import Diff, Side
-    from deltackpt.fs.bundle import Bundle
+    from deltackpt.fs.file_set import FileSet
     from deltackpt.history.oplog import Operation
     from deltackpt.history.recoverable import Recoverable
     from deltackpt.history.selection import Compared
@@ -699,12 +699,12 @@ class Store:
         return found
 
     def _commit_path(
-        self, path: str | os.PathLike[str] | Bundle, request: CommitRequest, *, strict: bool, progress: Progress | None
+        self, path: str | os.PathLike[str] | FileSet, request: CommitRequest, *, strict: bool, progress: Progress | None
     ) -> Commit:
         from deltackpt.content.path import path_content
-        from deltackpt.fs.bundle import Bundle
+        from deltackpt.fs.file_set import FileSet
 
-        with path_content(path if isinstance(path, Bundle) else os.fsdecode(path), strict=strict) as content:
+        with path_content(path if isinstance(path, FileSet) else os.fsdecode(path), strict=strict) as content:
             if strict and content.warnings:
                 raise content.warnings[0]
             return self._commit(content, request, progress)

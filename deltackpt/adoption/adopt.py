@@ -17,7 +17,7 @@ from deltackpt.adoption.removal import Original
 from deltackpt.checkout.compare import differences
 from deltackpt.errors import CorruptError, InvalidInputError
 from deltackpt.formats.wording import quoted, shown_path
-from deltackpt.fs.bundle import Bundle
+from deltackpt.fs.file_set import FileSet
 from deltackpt.history.commits import Commit
 from deltackpt.history.refs import Branch
 from deltackpt.history.repository import Repository
@@ -63,7 +63,7 @@ def _adopted(
         made = known if known is not None else commit(one)
         original = Original.noted_at(one.place)
         if (different := next(differences(repository, made, one.place.where), None)) is not None:
-            above = where.folder if isinstance(where := one.place.where, Bundle) else where
+            above = where.folder if isinstance(where := one.place.where, FileSet) else where
             shown = shown_path(os.path.join(above, different) if different else above)
             reason = "it was changed after its import, or" if known is not None else "it"
             raise CorruptError(

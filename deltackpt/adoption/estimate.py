@@ -15,7 +15,7 @@ from deltackpt.codec.coders import Chunk
 from deltackpt.commit.samples import SampledChunk, size_of, spread
 from deltackpt.content.content import Content
 from deltackpt.content.path import path_content
-from deltackpt.fs.bundle import Bundle
+from deltackpt.fs.file_set import FileSet
 from deltackpt.skeleton.capture import CapturedTensor
 
 _CHECKPOINTS = 6
@@ -45,7 +45,7 @@ def estimate(checkpoints: Sequence[FoundCheckpoint]) -> Estimate:
     return Estimate(sum(sizes), round(sizes[0] * first + sum(sizes[1:]) * later))
 
 
-def _plain(path: str | Bundle) -> int:
+def _plain(path: str | FileSet) -> int:
     with path_content(path) as content:
         return sum(map(size_of, _tensors(content)))
 
@@ -54,7 +54,7 @@ def _tensors(content: Content) -> list[CapturedTensor]:
     return [tensor for part in content.parts for tensor in part.tensors]
 
 
-def _share(path: str | Bundle, before: str | Bundle | None) -> float:
+def _share(path: str | FileSet, before: str | FileSet | None) -> float:
     """How much of its plain bytes the checkpoint at ``path`` would add to a store that has the one ``before``."""
     with ExitStack() as stack:
         opened = partial(_opened, stack)
@@ -65,7 +65,7 @@ def _share(path: str | Bundle, before: str | Bundle | None) -> float:
         return stored / max(1, sum(one.stop - one.start for one in sampled))
 
 
-def _opened(stack: ExitStack, path: str | Bundle) -> list[CapturedTensor]:
+def _opened(stack: ExitStack, path: str | FileSet) -> list[CapturedTensor]:
     return _tensors(stack.enter_context(path_content(path)))
 
 

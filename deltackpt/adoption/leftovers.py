@@ -1,4 +1,4 @@
-"""What removals that were interrupted have left aside: finished, or put back in its place."""
+"""Leftovers: what removals that were interrupted have set aside, now removed for good or put back in its place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deltackpt.adoption.removal import Aside, asides_in
 from deltackpt.checkout.compare import differences
 from deltackpt.checkout.files import stored_files
 from deltackpt.errors import NotFoundError
-from deltackpt.fs.bundle import Bundle
+from deltackpt.fs.file_set import FileSet
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
 
@@ -52,14 +52,14 @@ def _is_held(repository: Repository, aside: Aside) -> bool:
     except NotFoundError:
         return False
     where = _where(repository, commit, aside)
-    root = where.folder if isinstance(where, Bundle) else where
+    root = where.folder if isinstance(where, FileSet) else where
     different = (os.path.join(root, path) if path else root for path in differences(repository, commit, where))
     # Whatever is gone was removed, and the folders around it were opened up for that.
     return not any(os.path.lexists(path) and not os.path.isdir(path) for path in different)
 
 
-def _where(repository: Repository, commit: Commit, aside: Aside) -> str | Bundle:
+def _where(repository: Repository, commit: Commit, aside: Aside) -> str | FileSet:
     """What is left of the original, as it was committed."""
     files, names = stored_files(repository, commit), os.listdir(aside.path)
     name = "" if files is None else files.name
-    return os.path.join(aside.path, name) if names == [name] else Bundle(aside.path, name, frozenset(names))
+    return os.path.join(aside.path, name) if names == [name] else FileSet(aside.path, name, frozenset(names))

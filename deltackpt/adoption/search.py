@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from deltackpt.adoption.kinds import TENSORFLOW, Kind, Kinds, is_folder, is_pointer, names_in
 from deltackpt.adoption.names import holds_weights, is_beside, numbers_of
-from deltackpt.fs.bundle import Bundle
+from deltackpt.fs.file_set import FileSet
 
 _SHARDS = re.compile(r"(?P<stem>.+?)(?:[-_.]\d+-of-\d+\.\w+|\.(?:safetensors|bin)\.index\.json)", re.DOTALL)
 
@@ -32,27 +32,27 @@ class Place:
     """Where a checkpoint stands: a file, a folder, or some files of a folder. ``path`` is what it is called."""
 
     path: str
-    where: str | Bundle
+    where: str | FileSet
 
     @property
-    def is_bundle(self) -> bool:
+    def is_file_set(self) -> bool:
         """Whether it is some files of a folder rather than all that stands at the path."""
-        return isinstance(self.where, Bundle)
+        return isinstance(self.where, FileSet)
 
     @property
     def is_final(self) -> bool:
         """Whether it is the model that a run has left beside its checkpoints."""
-        return isinstance(self.where, Bundle) and self.where.folder == self.path
+        return isinstance(self.where, FileSet) and self.where.folder == self.path
 
     @property
     def folder(self) -> str:
         """The folder in which it stands."""
-        return self.where.folder if isinstance(self.where, Bundle) else os.path.dirname(os.path.abspath(self.where))
+        return self.where.folder if isinstance(self.where, FileSet) else os.path.dirname(os.path.abspath(self.where))
 
     @property
     def members(self) -> tuple[str, ...]:
         """The names in that folder of what is part of it."""
-        if isinstance(self.where, Bundle):
+        if isinstance(self.where, FileSet):
             return tuple(sorted(self.where.members))
         return (os.path.basename(os.path.abspath(self.where)),)
 
@@ -66,16 +66,18 @@ class Search:
     left: list[str] = field(default_factory=list)
 
     def look(self, folder: str, names: Iterable[str], depth: int = 0) -> None:
-        """Find what is a checkpoint among ``names`` in ``folder``, and below them."""
+        """Find what is a checkpoint among ``names`` in ``folder`` and below; links stand for what they lead to."""
         files: list[str] = []
         among_folders = self.kinds.had_folders(folder)
         for name in names:
             path = os.path.join(folder, name)
             kind = self.kinds.of(path, depth) if is_folder(path) else Kind.NEITHER
-            if os.path.isfile(path) and not is_pointer(path):
+            if os.path.isfile(path) and os.path.islink(path) and not is_pointer(path) and holds_weights(path):
+                self._add(os.path.realpath(path))
+            elif os.path.isfile(path) and not os.path.islink(path):
                 files.append(name)
             elif kind is Kind.CHECKPOINT:
-                self.places.append(Place(path, path))
+                self._add(os.path.realpath(path) if os.path.islink(path) else path)
                 among_folders = among_folders or numbers_of(name) is not None
             elif kind is Kind.HOLDER:
                 self.look(path, names_in(path), depth + 1)
@@ -102,11 +104,11 @@ class Search:
     def _take(self, folder: str, stem: str, members: list[str]) -> None:
         paths = [os.path.join(folder, name) for name in members]
         if members == [stem]:
-            (self._add_file if holds_weights(paths[0]) else self.left.append)(paths[0])
+            (self._add if holds_weights(paths[0]) else self.left.append)(paths[0])
         elif _is_whole(members):
-            self.places.append(Place(os.path.join(folder, stem), Bundle(folder, stem, frozenset(members))))
+            self.places.append(Place(os.path.join(folder, stem), FileSet(folder, stem, frozenset(members))))
         elif len(members) == 1 and holds_weights(paths[0]):
-            self._add_file(paths[0])
+            self._add(paths[0])
         else:
             self.left += paths
 
@@ -115,10 +117,10 @@ class Search:
         if weights:
             weights |= {n for n in names if _DESCRIPTIONS.match(n) or n.endswith(".index.json")}
             name = os.path.basename(os.path.abspath(folder))
-            self.places.append(Place(folder, Bundle(folder, name, frozenset(weights))))
+            self.places.append(Place(folder, FileSet(folder, name, frozenset(weights))))
         self.left += [os.path.join(folder, name) for name in names if name not in weights]
 
-    def _add_file(self, path: str) -> None:
+    def _add(self, path: str) -> None:
         self.places.append(Place(path, path))
 
 

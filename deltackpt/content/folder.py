@@ -21,7 +21,7 @@ from deltackpt.formats.sniff import UNKNOWN, read
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
 from deltackpt.formats.wording import shown_path
-from deltackpt.fs.bundle import Bundle
+from deltackpt.fs.file_set import FileSet
 from deltackpt.fs.open_files import OpenFiles
 from deltackpt.fs.tree import Found, FoundFile, FoundLink, changed, open_tree, outside, walk
 
@@ -34,9 +34,9 @@ def folder_content(path: str, *, strict: bool = False) -> AbstractContextManager
     return _content(path, os.path.basename(os.path.abspath(path)), None, strict=strict)
 
 
-def bundle_content(bundle: Bundle, *, strict: bool = False) -> AbstractContextManager[Content]:
+def file_set_content(files: FileSet, *, strict: bool = False) -> AbstractContextManager[Content]:
     """Some files of a folder, as the folder that they would be by themselves."""
-    return _content(bundle.folder, bundle.name, bundle.members, strict=strict)
+    return _content(files.folder, files.name, files.members, strict=strict)
 
 
 @contextmanager

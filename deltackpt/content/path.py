@@ -9,14 +9,14 @@ from contextlib import AbstractContextManager, contextmanager
 
 from deltackpt.content.content import Content
 from deltackpt.content.file import file_content
-from deltackpt.content.folder import bundle_content, folder_content
-from deltackpt.fs.bundle import Bundle
+from deltackpt.content.folder import file_set_content, folder_content
+from deltackpt.fs.file_set import FileSet
 
 _log = logging.getLogger("deltackpt")
 
 
 @contextmanager
-def path_content(path: str | Bundle, *, strict: bool = False) -> Iterator[Content]:
+def path_content(path: str | FileSet, *, strict: bool = False) -> Iterator[Content]:
     """What stands at ``path``, open while the block runs. What is wrong with it is logged, or raised if ``strict``."""
     with _opened(path, strict=strict) as content:
         for warning in content.warnings:
@@ -24,7 +24,7 @@ def path_content(path: str | Bundle, *, strict: bool = False) -> Iterator[Conten
         yield content
 
 
-def _opened(path: str | Bundle, *, strict: bool) -> AbstractContextManager[Content]:
-    if isinstance(path, Bundle):
-        return bundle_content(path, strict=strict)
+def _opened(path: str | FileSet, *, strict: bool) -> AbstractContextManager[Content]:
+    if isinstance(path, FileSet):
+        return file_set_content(path, strict=strict)
     return folder_content(path, strict=strict) if os.path.isdir(path) else file_content(path, strict=strict)

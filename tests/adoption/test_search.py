@@ -93,7 +93,7 @@ def test_originals_go_and_come_back_and_nothing_else_does(
         store.checkout(commit, target)
     for one in done:
         for name in one.found.place.members:
-            back = tmp_path / "back" / os.path.basename(one.found.path) / (name if one.found.place.is_bundle else "")
+            back = tmp_path / "back" / os.path.basename(one.found.path) / (name if one.found.place.is_file_set else "")
             assert same(back, kept / Path(one.found.place.folder, name).relative_to(run))
 
 
@@ -173,6 +173,20 @@ def test_links_to_what_is_beside_are_pointers_and_links_elsewhere_are_followed(t
     checkpoints, left = found_in(run)
     assert [step for step, _ in checkpoints] == [*STEPS, 20_000, None]
     assert {str(run / "last.pt"), str(run / "gone.pt")} <= set(left)
+
+
+def test_what_a_link_leads_to_is_stored_and_removed(store: Store, tmp_path: Path) -> None:
+    put(tmp_path / "big" / "step_1.pt", weights(1))
+    put(tmp_path / "big" / "checkpoint-2" / "w.pt", weights(2))
+    (tmp_path / "run").mkdir()
+    for name in ("step_1.pt", "checkpoint-2"):
+        (tmp_path / "run" / name).symlink_to(tmp_path / "big" / name)
+    done = list(store.adopt(find_checkpoints([str(tmp_path / "run")]).checkpoints, remove_originals=True))
+    assert [one.found.path for one in done] == [str(tmp_path / "big" / name) for name in ("step_1.pt", "checkpoint-2")]
+    assert (os.listdir(tmp_path / "big"), [path.is_symlink() for path in (tmp_path / "run").iterdir()]) == (
+        [],
+        [True] * 2,
+    )
 
 
 def test_numbers_order_what_has_neither_step_nor_epoch(tmp_path: Path) -> None:

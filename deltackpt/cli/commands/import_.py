@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _METRICS_IN_A_LINE = 4
 _LEFT_IN_A_LINE = 8
+_NOTHING = "nothing is left to import"
 
 
 @click.command("import")
@@ -108,7 +109,9 @@ def _report_plan(settings: Settings, found: Findings) -> None:
             *map(_planned, found.checkpoints),
             *_left(found.left),
             f"{counted(len(found.checkpoints), 'checkpoint')}, {size(told.plain_bytes)},"
-            f" in about {size(told.stored_bytes)}",
+            f" in about {size(told.stored_bytes)}"
+            if found.checkpoints
+            else _NOTHING,
         ],
     )
 
@@ -134,7 +137,7 @@ def _planned(one: FoundCheckpoint) -> str:
 
 def _named(one: FoundCheckpoint) -> str:
     """The path of a checkpoint, and of how many files it is when the path is not all of it."""
-    count = f" ({counted(len(one.place.members), 'file')})" if one.place.is_bundle else ""
+    count = f" ({counted(len(one.place.members), 'file')})" if one.place.is_file_set else ""
     return f"{shown(one.path)}{count}"
 
 
@@ -165,6 +168,6 @@ def _total(adopted: Iterable[Adopted]) -> str:
     commits = [one.commit for one in adopted]
     plain, stored = (sum(getattr(commit, name) for commit in commits) for name in ("logical_bytes", "stored_bytes"))
     if not commits:
-        return "nothing is left to import"
+        return _NOTHING
     saving = f" ({times(plain / stored)} smaller)" if plain > stored > 0 else ""
     return f"{counted(len(commits), 'checkpoint')}, {size(plain)}, in {size(stored)}{saving}"

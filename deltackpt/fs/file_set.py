@@ -1,4 +1,4 @@
-"""Files of one folder that belong together, among others that do not."""
+"""A file set: files of one folder that belong together, among others that do not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class FileSet:
     """The files ``members`` of ``folder``, taken as a folder called ``name`` that holds nothing else."""
 
     folder: str
