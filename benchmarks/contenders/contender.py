@@ -51,4 +51,13 @@ class Keeper(Place, Protocol):
 
 def folder_bytes(folder: Path) -> int:
     """Sum of the sizes of all files below ``folder``."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in _files(folder))
+
+
+def read_once(checkpoint: Path) -> int:
+    """Bytes of a file, or of a folder's files, which are in the page cache then, as right after they were written."""
+    return sum(len(path.read_bytes()) for path in (_files(checkpoint) if checkpoint.is_dir() else [checkpoint]))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.contenders import DeltackptStore
-from benchmarks.contenders.contender import folder_bytes
+from benchmarks.contenders.contender import read_once
 from benchmarks.contenders.durable import sync_file, sync_folder
 from benchmarks.figures import Figure, at_least, missing
 from benchmarks.folders.subjects import SUBJECTS, Checkpoints, Subject
@@ -57,19 +57,19 @@ def _measure(subject: Subject, checkpoints: Checkpoints, samples: Samples) -> di
     with scratch("folder-speed") as folder:
         stores = {name: DeltackptStore(subfolder(folder, name)) for name in (AS_FILES, AS_STATE)}
         for turn, (step, path) in enumerate(checkpoints):
-            state = subject.live(step, path)
+            state, nbytes = subject.live(step, path), read_once(path)
             actions = {
                 AS_FILES: lambda p=path, s=step: stores[AS_FILES].keep(p, s),
                 AS_STATE: lambda x=state, s=step: stores[AS_STATE].commit_state(x, s),
             }
-            _in_turn(turn, COMMIT, actions, _bytes_of(path), samples)
+            _in_turn(turn, COMMIT, actions, nbytes, samples)
         for turn, (step, path) in enumerate(checkpoints):
-            target = subfolder(folder, "target")
+            target, nbytes = subfolder(folder, "target"), read_once(path)
             actions = {
                 AS_FILES: lambda p=path, s=step, t=target: _files(stores[AS_FILES], p, s, t),
                 AS_STATE: lambda s=step, t=target / "state": _file(stores[AS_STATE], s, t),
             }
-            _in_turn(turn, CHECKOUT, actions, _bytes_of(path), samples)
+            _in_turn(turn, CHECKOUT, actions, nbytes, samples)
             shutil.rmtree(target)
         return {name: store.bytes_on_disk() for name, store in stores.items()}
 
@@ -90,7 +90,3 @@ def _files(store: DeltackptStore, path: Path, step: int, target: Path) -> None:
 def _file(store: DeltackptStore, step: int, path: Path) -> None:
     store.checkout(step, path)
     sync_file(path)
-
-
-def _bytes_of(path: Path) -> int:
-    return folder_bytes(path) if path.is_dir() else path.stat().st_size

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.contenders import KEEPERS, Borg, DeltackptStore, Keeper
-from benchmarks.contenders.contender import folder_bytes
+from benchmarks.contenders.contender import folder_bytes, read_once
 from benchmarks.contenders.durable import sync_folder
 from benchmarks.figures import Figure, missing
 from benchmarks.folders.runs import FOLDER_RUNS, FolderRun
@@ -68,7 +68,7 @@ def _measured(run: FolderRun, checkpoints: Sequence[tuple[int, Path]], plain: Se
     with scratch(run.name) as folder:
         keepers: list[Keeper] = [keeper(subfolder(folder, f"keeper-{i}")) for i, keeper in enumerate(present)]
         for turn, ((step, path), nbytes) in enumerate(zip(checkpoints, plain, strict=True)):
-            _read(path)
+            read_once(path)
             for keeper in rotated(keepers, turn):
                 _keep(keeper, path, step, nbytes, kept[keeper.name])
         for turn, ((step, path), nbytes) in enumerate(zip(checkpoints, plain, strict=True)):
@@ -91,12 +91,6 @@ def _restore(keeper: Keeper, path: Path, step: int, nbytes: int, kept: Kept, tar
 
     kept.checkouts.append(nbytes / 1e6 / timed(restore))
     kept.files_changed += _differing(path, _found(target, path.name))
-
-
-def _read(folder: Path) -> None:
-    """Into the page cache, as right after it was written."""
-    for path in _files(folder).values():
-        path.read_bytes()
 
 
 def _found(target: Path, name: str) -> Path:
