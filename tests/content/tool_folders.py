@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -71,39 +69,10 @@ def deepspeed(path: Path) -> None:
     (path / "latest").write_text(step.name)
 
 
-def megatron_rank(rank: int) -> dict[str, Any]:
-    """What one tensor-parallel rank of Megatron-LM keeps."""
-    torch.manual_seed(rank)
-    model = nn.Sequential(nn.Linear(512, 512), nn.Tanh(), nn.Linear(512, 512))
-    optimizer = torch.optim.Adam(model.parameters())
-    model(torch.randn(4, 512)).square().mean().backward()
-    optimizer.step()
-    layers = {name: weight.detach() for name, weight in model.named_parameters()}
-    master = [[weight.clone() for weight in layers.values()]]
-    return {
-        "args": argparse.Namespace(num_layers=2, tensor_model_parallel_size=2),
-        "checkpoint_version": 3.0,
-        "iteration": 100,
-        "model": {"language_model": {"embedding": {"w": torch.randn(64, 512)}, "encoder": layers}},
-        "optimizer": {"optimizer": optimizer.state_dict(), "fp32_from_fp16_params": master},
-        "opt_param_scheduler": {"max_lr": 1e-4, "num_steps": 100},
-        "rng_state": [{"torch_rng_state": torch.get_rng_state()}],
-    }
-
-
-def megatron(path: Path) -> None:
-    """Two ranks of Megatron-LM, under its names and with what it puts into them."""
-    for rank in range(2):
-        (below := path / f"iter_0000100/mp_rank_{rank:02d}").mkdir(parents=True)
-        torch.save(megatron_rank(rank), below / "model_optim_rng.pt")
-    (path / "latest_checkpointed_iteration.txt").write_text("100")
-
-
 WRITERS: dict[str, Callable[[Path], None]] = {
     "Accelerate, `save_state`": accelerate,
     "Transformers, `Trainer`": trainer,
     "DeepSpeed ZeRO": deepspeed,
-    "Megatron-LM": megatron,
 }
 
 
