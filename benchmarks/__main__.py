@@ -20,6 +20,7 @@ from benchmarks import (
     machine,
     memory,
     moving,
+    renamed,
     training,
     unchanged,
     warmth,
@@ -42,11 +43,12 @@ STORE_ONLY: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "beside-gc": beside_gc.figures,
     "large": large.figures,
     "moving": moving.figures,
+    "renamed": renamed.figures,
     **training.TABLES,
     **folders.TABLES,
 }
 # What these measure they make themselves.
-WITHOUT_RUNS = ("history", "growth", "beside-gc", "large", "moving", *training.TABLES, *folders.TABLES)
+WITHOUT_RUNS = ("history", "growth", "beside-gc", "large", "moving", "renamed", *training.TABLES, *folders.TABLES)
 FIGURES_HEADING = "## Figures\n"
 NAMES = (*TABLES, "memory", *STORE_ONLY)
 

@@ -81,8 +81,11 @@ def _children_high_water() -> int:
 
 
 def _children() -> Iterator[Path]:
+    """Processes that this one has started and that run a program of their own: until then their memory is ours."""
+    own = _read(SELF / "cmdline")
     for task in (SELF / "task").iterdir():
-        yield from (Path("/proc") / pid for pid in _read(task / "children").split())
+        children = (Path("/proc") / pid for pid in _read(task / "children").split())
+        yield from (child for child in children if _read(child / "cmdline") != own)
 
 
 def _field(process: Path, name: str) -> int:

@@ -21,6 +21,7 @@ from deltackpt.ids import CommitId
 if TYPE_CHECKING:
     from deltackpt.adoption.adopt import Adopted
     from deltackpt.adoption.found import FoundCheckpoint
+    from deltackpt.adoption.leftovers import Settled
     from deltackpt.checkout.export import Names
     from deltackpt.checkout.files import TypedBytes
     from deltackpt.checkout.lazy import Reader
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from deltackpt.content.content import Content
     from deltackpt.convert.convert import Conversion
     from deltackpt.diff.diff import Diff, Side
+    from deltackpt.fs.bundle import Bundle
     from deltackpt.history.oplog import Operation
     from deltackpt.history.recoverable import Recoverable
     from deltackpt.history.selection import Compared
@@ -203,20 +205,42 @@ class Store:
         return self._commit_path(path, request, strict=strict, progress=progress)
 
     def adopt(
-        self, checkpoints: Sequence[FoundCheckpoint], *, branch: str = DEFAULT_BRANCH, remove_originals: bool = False
+        self,
+        checkpoints: Sequence[FoundCheckpoint],
+        *,
+        branch: str = DEFAULT_BRANCH,
+        remove_originals: bool = False,
     ) -> Iterator[Adopted]:
         """Commit checkpoints that ``find_checkpoints`` found, in their order, but for those that the branch has.
 
         Each is compared with what was stored, byte for byte; only then, and if told so, is it removed. CorruptError
-        names the first difference. The rest as in :meth:`commit_path`.
+        names the first difference. InvalidInputError, before anything is written, when the branch has reached the step
+        of one that it does not have. The rest as in :meth:`commit_path`.
         """
         from deltackpt.adoption.adopt import ORIGIN, adopt
+        from deltackpt.commit.request import CommitRequest
 
         def commit(one: FoundCheckpoint) -> Commit:
             meta = {ORIGIN: one.origin}
-            return self.commit_path(one.path, step=one.step, metrics=one.metrics, branch=branch, meta=meta)
+            request = CommitRequest.checked(step=one.step, metrics=one.metrics, branch=branch, meta=meta)
+            return self._commit_path(one.place.where, request, strict=False, progress=None)
 
         return adopt(self._repository, checkpoints, branch, commit, remove=remove_originals)
+
+    def imported(self, branch: str = DEFAULT_BRANCH) -> dict[str, Commit]:
+        """The commits of a branch that :meth:`adopt` made, by the absolute path of each checkpoint."""
+        from deltackpt.adoption.adopt import imported
+
+        return imported(self._repository, branch)
+
+    def settle_removals(self, branch: str = DEFAULT_BRANCH) -> list[Settled]:
+        """Finish removals that were interrupted, of what :meth:`adopt` committed to a branch.
+
+        What is still as its commit holds it goes, everything else goes back to its place.
+        """
+        from deltackpt.adoption.leftovers import settle
+
+        return list(settle(self._repository, self.imported(branch)))
 
     def branch(self, name: str, ref: Ref = DEFAULT_BRANCH, *, force: bool = False) -> None:
         """Begin a branch at ``ref``; ``force`` moves one that exists."""
@@ -325,6 +349,16 @@ class Store:
         from deltackpt.checkout.tree import CommitTree
 
         return CommitTree(self._repository, self.resolve(ref))
+
+    def file_names(self, template: str, commits: Iterable[Commit]) -> list[tuple[str, Commit]]:
+        """Each commit with ``template`` filled in for it: ``step_{step}_loss_{val_loss:.4f}.safetensors``.
+
+        Known are ``{step}``, ``{branch}``, ``{commit}``, ``{name}`` (of the file or folder that was committed) and
+        metrics by name; what follows a colon is Python's format. InvalidInputError names the commits that lack one.
+        """
+        from deltackpt.checkout.template import filled_for
+
+        return filled_for(self._repository, template, commits)
 
     def checkout(
         self,
@@ -665,11 +699,12 @@ class Store:
         return found
 
     def _commit_path(
-        self, path: str | os.PathLike[str], request: CommitRequest, *, strict: bool, progress: Progress | None
+        self, path: str | os.PathLike[str] | Bundle, request: CommitRequest, *, strict: bool, progress: Progress | None
     ) -> Commit:
         from deltackpt.content.path import path_content
+        from deltackpt.fs.bundle import Bundle
 
-        with path_content(os.fsdecode(path), strict=strict) as content:
+        with path_content(path if isinstance(path, Bundle) else os.fsdecode(path), strict=strict) as content:
             if strict and content.warnings:
                 raise content.warnings[0]
             return self._commit(content, request, progress)

@@ -45,7 +45,8 @@ class FolderRun:
         return [(step, root / f"{self.prefix}{step}") for step in self.steps]
 
 
-def _weights() -> str | None:
+def weights_absent() -> str | None:
+    """Why there is nothing to fine-tune here."""
     return None if model_folder() else "missing: the pretrained weights are not installed"
 
 
@@ -71,8 +72,8 @@ def _train_with_transformers(root: Path) -> None:
 
 
 def _save_with_dcp(root: Path) -> None:
-    ensure(RUNS["fp32-finetune"])
-    _run([sys.executable, str(WORKERS / "save_dcp.py"), "fp32-finetune", str(root), *map(str, DCP_STEPS)])
+    ensure(RUNS[FILES_OF])
+    _run([sys.executable, str(WORKERS / "save_dcp.py"), FILES_OF, str(root), *map(str, DCP_STEPS)])
 
 
 def _train_with_deepspeed(root: Path) -> None:
@@ -87,25 +88,24 @@ def _train_with_tensorflow(root: Path) -> None:
 
 
 DEEPSPEED, TENSORFLOW = "DELTACKPT_DEEPSPEED_ENV", "DELTACKPT_TENSORFLOW_ENV"
+FILES_OF = "fp32-finetune"
 DCP_STEPS = (50, 60, 70, 80, 90, 100)
-TRAINER = FolderRun("trainer", "HF Trainer, fp32", "checkpoint-", STEPS, _weights, _train_with_transformers)
-FOLDER_RUNS = (
-    TRAINER,
-    FolderRun(
-        "deepspeed",
-        f"DeepSpeed ZeRO-2, {RANKS} ranks, bf16 + fp32 master",
-        "global_step",
-        STEPS,
-        lambda: _weights() or _environment(DEEPSPEED),
-        _train_with_deepspeed,
-    ),
-    FolderRun("dcp", "torch.distributed.checkpoint, fp32", "step-", DCP_STEPS, _weights, _save_with_dcp),
-    FolderRun(
-        "tensorflow",
-        "TensorFlow, fp32, from scratch",
-        "step-",
-        STEPS,
-        lambda: _environment(TENSORFLOW),
-        _train_with_tensorflow,
-    ),
+TRAINER = FolderRun("trainer", "HF Trainer, fp32", "checkpoint-", STEPS, weights_absent, _train_with_transformers)
+DEEPSPEED_RUN = FolderRun(
+    "deepspeed",
+    f"DeepSpeed ZeRO-2, {RANKS} ranks, bf16 + fp32 master",
+    "global_step",
+    STEPS,
+    lambda: weights_absent() or _environment(DEEPSPEED),
+    _train_with_deepspeed,
 )
+DCP = FolderRun("dcp", "torch.distributed.checkpoint, fp32", "step-", DCP_STEPS, weights_absent, _save_with_dcp)
+TENSORFLOW_RUN = FolderRun(
+    "tensorflow",
+    "TensorFlow, fp32, from scratch",
+    "step-",
+    STEPS,
+    lambda: _environment(TENSORFLOW),
+    _train_with_tensorflow,
+)
+FOLDER_RUNS = (TRAINER, DEEPSPEED_RUN, DCP, TENSORFLOW_RUN)

@@ -1,21 +1,23 @@
 """Committing checkpoints that are on disk already, one after another, and comparing what was stored with them.
 
 An import that was interrupted goes on where it stopped: what a branch holds is known by the path, size and time that
-are kept beside its commit. An original is removed only once its commit is durable and every byte of it was compared.
+are kept beside its commit, or by being the same, byte for byte, as what it holds of that step. An original is removed
+only once its commit is durable and every byte of it was compared.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from deltackpt.adoption.found import FoundCheckpoint
 from deltackpt.adoption.removal import Original
 from deltackpt.checkout.compare import differences
-from deltackpt.errors import CorruptError
-from deltackpt.formats.wording import shown_path
+from deltackpt.errors import CorruptError, InvalidInputError
+from deltackpt.formats.wording import quoted, shown_path
+from deltackpt.fs.bundle import Bundle
 from deltackpt.history.commits import Commit
 from deltackpt.history.refs import Branch
 from deltackpt.history.repository import Repository
@@ -28,7 +30,7 @@ Commits = Callable[[FoundCheckpoint], Commit]
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A checkpoint and its commit. ``known`` says that an earlier import had made it."""
+    """A checkpoint and its commit. ``known`` says that the branch had it already."""
 
     found: FoundCheckpoint
     commit: Commit
@@ -36,20 +38,9 @@ class Adopted:
     removed: bool
 
 
-def known_origins(repository: Repository, branch: str) -> dict[str, Commit]:
-    """Commits of a branch that were imported, by the path that each came from."""
-
-    def line(history: Any) -> list[Commit]:
-        head = history.view.ref(Branch(branch).key)
-        return [] if head is None else list(history.line(head))
-
-    found: dict[str, Commit] = {}
-    for commit in repository.look(line):
-        meta = commit.meta
-        origin = meta.get(ORIGIN) if isinstance(meta, dict) else None
-        if isinstance(origin, dict) and isinstance(origin.get("path"), str):
-            found.setdefault(origin["path"], commit)
-    return found
+def imported(repository: Repository, branch: str) -> dict[str, Commit]:
+    """Commits of a branch that were imported, by the absolute path that each came from; the newest of a path."""
+    return _origins(_commits(repository, branch))
 
 
 def adopt(
@@ -57,23 +48,84 @@ def adopt(
 ) -> Iterator[Adopted]:
     """Commit each checkpoint unless ``branch`` has it, compare it, and with ``remove`` remove it.
 
+    InvalidInputError, before anything is written, when the branch has reached the step of one that it does not have.
     CorruptError, before anything of it is removed, when what was stored is not what is on disk; ChangedError when
     somebody wrote to it after it was compared.
     """
-    known = known_origins(repository, branch)
-    for one in checkpoints:
-        made = known.get(one.origin["path"])
-        if made is not None and made.meta[ORIGIN] != one.origin:
-            made = None
-        is_known = made is not None
-        made = made if made is not None else commit(one)
-        original = Original.noted_at(one.path)
-        if (different := next(differences(repository, made, one.path), None)) is not None:
-            where = shown_path(os.path.join(one.path, different) if different else one.path)
+    line = _Line.of(repository, branch)
+    return _adopted(repository, [line.planned(one) for one in checkpoints], commit, remove=remove)
+
+
+def _adopted(
+    repository: Repository, planned: Sequence[tuple[FoundCheckpoint, Commit | None]], commit: Commits, *, remove: bool
+) -> Iterator[Adopted]:
+    for one, known in planned:
+        made = known if known is not None else commit(one)
+        original = Original.noted_at(one.place)
+        if (different := next(differences(repository, made, one.place.where), None)) is not None:
+            above = where.folder if isinstance(where := one.place.where, Bundle) else where
+            shown = shown_path(os.path.join(above, different) if different else above)
+            reason = "it was changed after its import, or" if known is not None else "it"
             raise CorruptError(
-                f"{where} is not what commit {made.description} holds; nothing was removed; import it again,"
-                " or run `deltackpt verify --data`"
+                f"{shown} is not what commit {made.description} holds: {reason} is damaged; nothing of it was removed;"
+                " see `deltackpt verify --data`, or import it with a --branch of its own"
             )
         if remove:
-            original.remove()
-        yield Adopted(one, made, is_known, remove)
+            original.remove(made.id)
+        yield Adopted(one, made, known is not None, remove)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a branch has already; ``last`` is the step that it has reached."""
+
+    repository: Repository
+    branch: str
+    origins: Mapping[str, Commit]
+    by_step: Mapping[int, Commit]
+    last: int
+
+    @classmethod
+    def of(cls, repository: Repository, branch: str) -> Self:
+        line = _commits(repository, branch)
+        by_step = {commit.step: commit for commit in reversed(line) if commit.step is not None}
+        last = next((commit.step for commit in line if commit.step is not None), -1)
+        return cls(repository, branch, _origins(line), by_step, last)
+
+    def planned(self, one: FoundCheckpoint) -> tuple[FoundCheckpoint, Commit | None]:
+        """A checkpoint with the commit that the branch has of it; without its step if that yields to the branch's."""
+        known = self.origins.get(one.origin["path"])
+        if known is not None and known.meta[ORIGIN] == one.origin:
+            return one, known
+        if one.step is None or (one.step > self.last and one.step not in self.by_step):
+            return one, None
+        same = self.by_step.get(one.step)
+        if same is not None and next(differences(self.repository, same, one.place.where), None) is None:
+            return one, same
+        if one.yields:
+            return replace(one, step=None), None
+        what = f"has another commit of that step, {same.id.short}" if same else f"has reached step {self.last}"
+        raise InvalidInputError(
+            f"{shown_path(one.path)} is of step {one.step}, and branch {quoted(self.branch)} {what};"
+            " nothing was imported; give --branch the name of another"
+        )
+
+
+def _commits(repository: Repository, branch: str) -> list[Commit]:
+    """The commits of a branch, the newest first; none when there is no such branch."""
+
+    def line(history: Any) -> list[Commit]:
+        head = history.view.ref(Branch(branch).key)
+        return [] if head is None else list(history.line(head))
+
+    return repository.look(line)
+
+
+def _origins(line: Sequence[Commit]) -> dict[str, Commit]:
+    found: dict[str, Commit] = {}
+    for commit in line:
+        meta = commit.meta
+        origin = meta.get(ORIGIN) if isinstance(meta, dict) else None
+        if isinstance(origin, dict) and isinstance(origin.get("path"), str):
+            found.setdefault(origin["path"], commit)
+    return found

@@ -15,6 +15,7 @@ from deltackpt.codec.coders import Chunk
 from deltackpt.commit.samples import SampledChunk, size_of, spread
 from deltackpt.content.content import Content
 from deltackpt.content.path import path_content
+from deltackpt.fs.bundle import Bundle
 from deltackpt.skeleton.capture import CapturedTensor
 
 _CHECKPOINTS = 6
@@ -34,17 +35,17 @@ def estimate(checkpoints: Sequence[FoundCheckpoint]) -> Estimate:
 
     Other branches of a store, and what it holds already, are not looked at.
     """
-    sizes = [_plain(one.path) for one in checkpoints]
+    sizes = [_plain(one.place.where) for one in checkpoints]
     if not sizes:
         return Estimate(0, 0)
-    first = _share(checkpoints[0].path, None)
+    first = _share(checkpoints[0].place.where, None)
     chosen = range(1, len(checkpoints), max(1, (len(checkpoints) - 1) // _CHECKPOINTS))[:_CHECKPOINTS]
-    shares = [_share(checkpoints[at].path, checkpoints[at - 1].path) for at in chosen]
+    shares = [_share(checkpoints[at].place.where, checkpoints[at - 1].place.where) for at in chosen]
     later = sum(shares) / len(shares) if shares else 0.0
     return Estimate(sum(sizes), round(sizes[0] * first + sum(sizes[1:]) * later))
 
 
-def _plain(path: str) -> int:
+def _plain(path: str | Bundle) -> int:
     with path_content(path) as content:
         return sum(map(size_of, _tensors(content)))
 
@@ -53,7 +54,7 @@ def _tensors(content: Content) -> list[CapturedTensor]:
     return [tensor for part in content.parts for tensor in part.tensors]
 
 
-def _share(path: str, before: str | None) -> float:
+def _share(path: str | Bundle, before: str | Bundle | None) -> float:
     """How much of its plain bytes the checkpoint at ``path`` would add to a store that has the one ``before``."""
     with ExitStack() as stack:
         opened = partial(_opened, stack)
@@ -64,7 +65,7 @@ def _share(path: str, before: str | None) -> float:
         return stored / max(1, sum(one.stop - one.start for one in sampled))
 
 
-def _opened(stack: ExitStack, path: str) -> list[CapturedTensor]:
+def _opened(stack: ExitStack, path: str | Bundle) -> list[CapturedTensor]:
     return _tensors(stack.enter_context(path_content(path)))
 
 

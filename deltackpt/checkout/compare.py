@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from deltackpt.checkout.files import StoredEntry, StoredFiles, link_target, stored_files
 from deltackpt.checkout.ranges import read_range
 from deltackpt.formats.source_file import SourceFile, open_source
+from deltackpt.fs.bundle import Bundle
 from deltackpt.fs.tree import open_tree, walk
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
@@ -16,7 +17,7 @@ from deltackpt.history.repository import Repository
 _PIECE_BYTES = 8 << 20
 
 
-def differences(repository: Repository, commit: Commit, path: str) -> Iterator[str]:
+def differences(repository: Repository, commit: Commit, path: str | Bundle) -> Iterator[str]:
     """Relative paths of what is not as a checkout of ``commit`` would write it, missing or too many.
 
     The empty path is ``path`` itself.
@@ -27,12 +28,15 @@ def differences(repository: Repository, commit: Commit, path: str) -> Iterator[s
     if files is None:
         yield ""
         return
+    where, members = (path.folder, path.members) if isinstance(path, Bundle) else (path, None)
     for one in files.entries:
-        if not _is_equal(repository, files, one, os.path.join(path, one.path) if one.path else path):
+        if members is not None and not one.path:
+            continue  # The folder of a bundle is that of others too.
+        if not _is_equal(repository, files, one, os.path.join(where, one.path) if one.path else where):
             yield one.path
-    if files.is_folder and os.path.isdir(path):
-        with open_tree(path) as root:
-            yield from {one.path for one in walk(root, path)} - {one.path for one in files.entries}
+    if files.is_folder and os.path.isdir(where):
+        with open_tree(where) as root:
+            yield from {one.path for one in walk(root, where, members)} - {one.path for one in files.entries}
 
 
 def _is_equal(repository: Repository, files: StoredFiles, one: StoredEntry, path: str) -> bool:

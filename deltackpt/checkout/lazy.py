@@ -174,5 +174,5 @@ def _torch_tensor(plain: memoryview, dtype: DType, shape: tuple[int, ...]) -> An
 
     library = torch_build()
     torch = library.torch
-    handle = torch.frombuffer(plain, dtype=torch.uint8) if plain else torch.empty(0, dtype=torch.uint8)
+    handle = torch.frombuffer(plain, dtype=torch.uint8) if plain else torch.empty(0, dtype=torch.uint8, device="cpu")
     return library.strided(handle, View(dtype, shape))

@@ -23,6 +23,9 @@ class RecentPlains(Generic[K]):
         self._entries: OrderedDict[K, memoryview] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def get(self, key: K) -> memoryview | None:
         with self._lock:
             return self._entries.get(key)

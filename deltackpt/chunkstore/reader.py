@@ -144,7 +144,7 @@ class ChunkReader:
         """
         known = {} if known is None else known
         tried: int | None = None
-        replaced, attempts = self._files.replaced, _MAX_MENDED
+        replaced, attempts, remembering = self._files.replaced, _MAX_MENDED, True
         while True:
             try:
                 self._fill(chunk, out, known, lent)
@@ -157,12 +157,14 @@ class ChunkReader:
                 if applied == tried:
                     raise _lost(chunk, error) from None
                 known, tried = {}, applied
-            except (CorruptError, StorageError):
+            except (CorruptError, StorageError) as error:
                 # What is damaged may have been mended since its file was opened, as another thread may know by now.
                 before, replaced = replaced, self._files.drop_replaced()
-                if replaced == before or not attempts:
+                # Or another record lies by now where a bundle lay that is remembered, in a file that was closed since.
+                remembered = remembering and isinstance(error, CorruptError) and len(self._bundles) > 0
+                if (replaced == before and not remembered) or not attempts:
                     raise
-                attempts -= 1
+                attempts, remembering = attempts - 1, False
                 self._bundles = RecentPlains(BUNDLE_CACHE_BYTES)
                 self._store.catch_up()
                 known = {}
@@ -212,7 +214,8 @@ class ChunkReader:
         """Whether the chunk was in a cache; its bytes are in ``plains`` then."""
         plain = borrow(chunk)
         if plain is None and (bundle := self._bundles.get((place.pack, place.offset))) is not None:
-            plain = bundle[place.member_offset : place.member_offset + place.plain_length]
+            found = bundle[place.member_offset : place.member_offset + place.plain_length]
+            plain = found if len(found) == place.plain_length else None
         if plain is not None:
             plains[chunk] = plain
         return plain is not None

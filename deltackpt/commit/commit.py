@@ -25,7 +25,7 @@ from deltackpt.chunkstore.log_record import LogRecord, RefMove
 from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Transaction
 from deltackpt.chunkstore.view import View
 from deltackpt.codec.encode import DEFAULT_BUDGET
-from deltackpt.commit.bases import borrowed_bases, wide_bases
+from deltackpt.commit.bases import Borrowed, borrowed_bases
 from deltackpt.commit.health import Found, Health, diagnose
 from deltackpt.commit.parts import TensorWriter, WrittenPart, write_objects
 from deltackpt.commit.request import CommitRequest
@@ -71,15 +71,16 @@ def commit(repository: Repository, content: Content, request: CommitRequest) -> 
 
 def _attempt(repository: Repository, content: Content, request: CommitRequest, start: Start) -> Commit:
     encoder = ChunkEncoder(repository.reader, repository.options.chain_budget or DEFAULT_BUDGET)
-    repository.reader.cache.begin()
     reader = repository.reader
     with ExitStack() as stack:
         transaction = stack.enter_context(Transaction(repository.chunks, reader))
         # After the transaction has begun, or a gc could take what is found here and nobody would notice.
         bases = _parent_tensors(repository, start.parent)
         # Where the parent is damaged nothing is relied on without reading it, so nothing is borrowed either.
-        lent = {} if bases is None else {**borrowed_bases(repository, content, bases, start.base), **bases}
-        wide = wide_bases(content, bases or {})
+        borrowed = Borrowed() if bases is None else borrowed_bases(repository, content, bases, start)
+        lent, wide = {**(bases or {}), **borrowed.bases}, borrowed.wide
+        # What the search has read is at hand now, and may make room as this commit goes on.
+        reader.cache.begin()
         known = reader.locate(chunk for tensor in chain(lent.values(), wide.values()) for chunk in tensor.chunks)
         ingest = Ingest(transaction, reader, encoder, repository.executor, repository.ahead, known)
         stack.enter_context(ingest)

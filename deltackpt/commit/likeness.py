@@ -1,57 +1,85 @@
-"""How alike the tensors of two commits are, told by a few of their chunks.
+"""How alike tensors are, told by a few values of each, taken at the same places.
 
-A delta against values that have nothing in common with the new ones is not smaller, but costs reading the base of
-every chunk. So a few chunks, spread evenly over the tensors, are judged first, as the encoder would judge them.
+A sketch is up to 256 values of a tensor's first chunk. Two sketches are compared as a delta would: by the bits that the
+differences take, beside those that they take when every value meets one of another place. Weights with a common past
+take a fifth of their bits less or better, unrelated ones none, whatever they look like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from deltackpt.chunking.grid import grid_for
-from deltackpt.commit.parts import hints_from
-from deltackpt.errors import CorruptError, NotFoundError
-from deltackpt.history.manifest import StoredTensor
-from deltackpt.history.repository import Repository
-from deltackpt.ids import ChunkId
-from deltackpt.skeleton.capture import CapturedTensor
+import numpy as np
+from numpy.typing import NDArray
 
-_SAMPLES = 6
+from deltackpt.codec.lanes import LANE, Lanes
+from deltackpt.codec.rounding import rounded
+from deltackpt.tensor.dtype import Element
 
-Pair = tuple[CapturedTensor, StoredTensor]
-"""A new tensor, and a stored one of its type and shape."""
+ALIKE = 1 / 16
+"""The least likeness at which a delta is worth reading its base for. Figures in docs/design/folders.md."""
 
+_RUNS, _RUN = 8, 32
+_SHORTLIST = 4
 
-def likeness(repository: Repository, pairs: Sequence[Pair]) -> float:
-    """The mean part of a chunk's plain bytes, from 0 to 1, that deltas of new tensors against stored ones save."""
-    chosen = pairs[:: max(1, len(pairs) // _SAMPLES)][:_SAMPLES]
-    return sum(_saved(repository, *pair) for pair in chosen) / max(1, len(chosen))
+Scores = NDArray[np.float32]
 
 
-def _saved(repository: Repository, tensor: CapturedTensor, stored: StoredTensor) -> float:
-    """What a delta of the middle chunk saves; nothing where the two are not cut alike, or the stored one is damaged."""
-    # NumPy takes 0.1 s to import, which commits that look for no base do not pay.
-    from deltackpt.codec.base import Base
-    from deltackpt.codec.choice import DEFAULT_BUDGET, choose
-    from deltackpt.codec.coders import Chunk
+def sketch_of(read: Callable[[int, int], memoryview], element: Element, nbytes: int) -> Lanes:
+    """Values at the places that all chunks of ``nbytes`` are looked at: eight runs of 32, or all of a short one."""
+    width = element.width
+    count = nbytes // width
+    places = [(0, count)]
+    if count > _RUNS * _RUN:
+        starts = ((count - _RUN) * run // (_RUNS - 1) for run in range(_RUNS))
+        places = [(start, start + _RUN) for start in starts]
+    plain = b"".join(read(start * width, stop * width) for start, stop in places)
+    return np.frombuffer(plain, LANE[width])
 
-    source = tensor.source
-    grid = grid_for(source.dtype.itemsize, source.shape, repository.chunks.facts.chunk_bytes)
-    hints = hints_from(stored, source.dtype, grid)
-    if not hints:
-        return 0.0
-    spans = list(grid.spans(source.dtype.itemsize * prod(source.shape)))
-    middle = len(spans) // 2
-    plain = source.read(*spans[middle])
-    try:
-        if ChunkId.of(plain) == hints[middle]:
-            return 1.0
-        base = Base(repository.reader.read(hints[middle]), 0.0)
-        chunk = Chunk.of(plain, source.dtype.element)
-        alone, delta = (choose(chunk, bases, DEFAULT_BUDGET).fraction for bases in ((), (base,)))
-        return max(0.0, alone - delta)
-    except (CorruptError, NotFoundError):
-        return 0.0
-    finally:
-        source.release()
+
+def rounded_sketch(wide: Lanes, element: Element) -> Lanes:
+    """A sketch of float32 values as that of their copy in 16 bits."""
+    return rounded(wide, element).copy()
+
+
+def compare(new: Sequence[Lanes], old: Sequence[Lanes]) -> list[list[tuple[float, int]]]:
+    """For each new sketch its likeness, 0 to 1, to the few old ones most like it, with their positions.
+
+    Sketches are of one length. The few are found by correlation, which takes one product of matrices for all pairs.
+    """
+    ours, theirs = np.stack(new), np.stack(old)
+    likely = np.argsort(-_correlation(ours, theirs), axis=1, kind="stable")[:, :_SHORTLIST]
+    scores = _likeness(ours[:, None, :], theirs[likely])
+    return [list(zip(row, at, strict=True)) for row, at in zip(scores.tolist(), likely.tolist(), strict=True)]
+
+
+def _correlation(ours: Lanes, theirs: Lanes) -> Scores:
+    product: Scores = _standardised(ours) @ _standardised(theirs).T
+    return product
+
+
+def _standardised(lanes: Lanes) -> Scores:
+    """Sign and magnitude as one number each; their mean is 0 and the length of a row 1, or 0 where all are equal."""
+    signed = lanes.view(f"<i{lanes.itemsize}")
+    most = np.iinfo(signed.dtype).max
+    magnitude = signed & most
+    values: Scores = np.where(signed < 0, -magnitude, magnitude).astype(np.float32)
+    values /= np.float32(most)
+    values -= values.mean(axis=-1, keepdims=True)
+    length = np.linalg.norm(values, axis=-1, keepdims=True)
+    values /= np.where(length > 0, length, 1)
+    return values
+
+
+def _likeness(new: Lanes, old: Lanes) -> Scores:
+    elsewhere = np.roll(old, old.shape[-1] // 2, axis=-1)
+    saved: Scores = (_bits(new, elsewhere) - _bits(new, old)) / np.float32(8 * new.itemsize)
+    return saved
+
+
+def _bits(new: Lanes, old: Lanes) -> Scores:
+    """The mean number of bits that the differences take."""
+    residuals: NDArray[Any] = (new - old).view(f"<i{new.itemsize}").astype(np.float32)
+    mean: Scores = np.log2(np.abs(residuals) + 1).mean(axis=-1)
+    return mean

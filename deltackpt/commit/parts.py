@@ -9,9 +9,10 @@ from math import prod
 
 from deltackpt.chunking.content import ContentCuts
 from deltackpt.chunking.cuts import Cuts
-from deltackpt.chunking.grid import Grid, grid_for
+from deltackpt.chunking.grid import grid_for
 from deltackpt.chunkstore.ingest import Ingest, IngestedTensor, Wide
 from deltackpt.commit.casts import find_casts
+from deltackpt.commit.forms import hints_from
 from deltackpt.content.content import ContentPart
 from deltackpt.history.manifest import StoredPart, StoredTensor
 from deltackpt.history.objects import (
@@ -23,9 +24,8 @@ from deltackpt.history.objects import (
     TensorLayout,
     encode,
 )
-from deltackpt.ids import ChunkId
 from deltackpt.skeleton.capture import CapturedTensor
-from deltackpt.tensor.dtype import BYTES, DType
+from deltackpt.tensor.dtype import BYTES
 from deltackpt.tensor.finite import Finiteness, finiteness
 
 CUT_BY_CONTENT = 64 << 10
@@ -116,7 +116,7 @@ class TensorWriter:
         grid = grid_for(source.dtype.itemsize, source.shape, self.chunk_bytes)
         layout = TensorLayout(tensor.name, source.dtype.name, source.shape, grid.period, grid.piece)
         suspect = before is not None and before.finiteness is not Finiteness.FINITE
-        hints = hints_from(before, source.dtype, grid)
+        hints = hints_from(before, source.dtype, grid, nbytes)
         ingested = self.ingest.tensor(source, nbytes, grid, hints, wide, suspect=suspect)
         return WrittenTensor(layout, ingested, None)
 
@@ -127,14 +127,6 @@ class TensorWriter:
         hints = before.chunks if before is not None and same else ()
         layout = TensorLayout(tensor.name, tensor.source.dtype.name, tensor.source.shape, 0, 1)
         return WrittenTensor(layout, self.ingest.tensor(tensor.source, nbytes, cuts, hints), None)
-
-
-def hints_from(before: StoredTensor | None, dtype: DType, grid: Grid) -> tuple[ChunkId, ...]:
-    """The parent's chunks at the same places as a tensor's; none where its values or its cuts are others."""
-    layout = before.layout if before is not None else None
-    if before is None or layout is None or layout.inline or layout.by_content:
-        return ()
-    return before.chunks if layout.dtype == dtype.name and layout.grid == grid else ()
 
 
 def write_objects(ingest: Ingest, part: WrittenPart) -> PartEntry:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import groupby
 
 from deltackpt.chunkstore.encoder import ChunkEncoder
-from deltackpt.commit.parts import hints_from
+from deltackpt.commit.forms import hints_from
 from deltackpt.commit.samples import SampledChunk, size_of, spread
 from deltackpt.content.content import Content
 from deltackpt.fs.disk import DiskFullError
@@ -59,7 +59,7 @@ def _share(
 ) -> Fraction:
     """How much of its plain bytes a chunk would add to the store, against the chunk at its place in the parent."""
     source = sample.tensor.source
-    hints = hints_from(parent.get(sample.tensor.name), source.dtype, sample.grid)
+    hints = hints_from(parent.get(sample.tensor.name), source.dtype, sample.grid, size_of(sample.tensor))
     hint = hints[sample.number] if sample.number < len(hints) else None
     plain = source.read(sample.start, sample.stop)
     chunk = ChunkId.of(plain)

@@ -46,3 +46,8 @@ def watched(content: Content, progress: Progress | None) -> Content:
         for part in content.parts
     )
     return replace(content, parts=tuple(parts))
+
+
+def unwatched(source: TensorSource) -> TensorSource:
+    """What ``source`` reads from: for a look at bytes that will be read again, which is no progress."""
+    return source.source if isinstance(source, WatchedSource) else source

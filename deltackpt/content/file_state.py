@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from deltackpt.content.flat import flat_tree
 from deltackpt.content.named_state import is_named_dict
@@ -24,6 +26,11 @@ from deltackpt.skeleton.tags import Tag
 _DEPTH_AROUND = 2
 _DEEPEST_DIVIDED = 16
 """Each level of a state that is made piece by piece is looked through again; what lies deeper is one piece."""
+
+_MOST_PIECES = 1 << 16
+"""Of one state: what is shared is looked through once for each place where it stands."""
+
+_AFTER_SLASH = chr(ord("/") + 1)
 
 
 class _IndivisibleError(UnfitError):
@@ -75,6 +82,8 @@ class _Nested:
         self._state = state
         self._made = PickledState(state, file.rows, add)
         self._unread: list[Unread] = []
+        self._pieces = _MOST_PIECES
+        self._named = sorted((name, at, row) for at, (name, row) in enumerate(file.by_name))
 
     def state(self) -> FileState:
         root = self._state.root
@@ -96,7 +105,7 @@ class _Nested:
             return self._tree(node, path)
         except UnfitError as unfit:
             what, divisible = str(unfit), not isinstance(unfit, _IndivisibleError)
-        if divisible and depth < _DEEPEST_DIVIDED:
+        if divisible and depth < _DEEPEST_DIVIDED and self._pieces > 0:
             before = len(self._unread)
             try:
                 return self._divided(node, path, depth + 1)
@@ -111,6 +120,7 @@ class _Nested:
             return self._dict(node, path, depth)
         if type(node) not in (list, tuple):
             raise UnfitError("no container")
+        self._pieces -= len(node)
         items = [self._item(item, joined(path, str(number)), depth) for number, item in enumerate(node)]
         if any(item is NOTHING for item in items):
             raise UnfitError("an item that would leave a gap")
@@ -120,6 +130,7 @@ class _Nested:
         """A dict with each item made by itself; ``NOTHING`` below the root when none of them can be."""
         shell = Dict(node.kind, [(key, None) for key, _ in node.pairs], node.factory, node.attributes)
         made = self._tree(shell, path)
+        self._pieces -= len(node.pairs)
         found = [(key, self._item(item, joined(path, segment(key)), depth)) for key, item in node.pairs]
         kept = [(key, tree) for key, tree in found if tree is not NOTHING]
         if path and not kept:
@@ -127,7 +138,8 @@ class _Nested:
         return replace(made, keys=[key for key, _ in kept], items=[tree for _, tree in kept])
 
     def _below(self, path: str) -> Iterator[tuple[str, Row]]:
-        """The tensors at or below ``path``, by the rest of their names."""
-        for name, row in self._file.by_name:
-            if name == path or name.startswith(f"{path}/"):
-                yield name[len(path) + 1 :], row
+        """The tensors at or below ``path``, by the rest of their names, as they lie in the file."""
+        start, stop = (bisect_left(self._named, (f"{path}{end}",)) for end in ("/", _AFTER_SLASH))
+        own = bisect_left(self._named, (path,))
+        found = [*(one for one in self._named[own : own + 1] if one[0] == path), *self._named[start:stop]]
+        yield from ((name[len(path) + 1 :], row) for name, _, row in sorted(found, key=itemgetter(1)))

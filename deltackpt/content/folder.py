@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from deltackpt.content.assembly import Assembly
@@ -21,25 +21,35 @@ from deltackpt.formats.sniff import UNKNOWN, read
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
 from deltackpt.formats.wording import shown_path
+from deltackpt.fs.bundle import Bundle
 from deltackpt.fs.open_files import OpenFiles
 from deltackpt.fs.tree import Found, FoundFile, FoundLink, changed, open_tree, outside, walk
 
 
-@contextmanager
-def folder_content(path: str, *, strict: bool = False) -> Iterator[Content]:
+def folder_content(path: str, *, strict: bool = False) -> AbstractContextManager[Content]:
     """A checkpoint folder; its files are opened as they are read, while the block runs.
 
     UnsafeError for a symbolic link that leads out of the folder. Damaged files as in :func:`file_content`.
     """
+    return _content(path, os.path.basename(os.path.abspath(path)), None, strict=strict)
+
+
+def bundle_content(bundle: Bundle, *, strict: bool = False) -> AbstractContextManager[Content]:
+    """Some files of a folder, as the folder that they would be by themselves."""
+    return _content(bundle.folder, bundle.name, bundle.members, strict=strict)
+
+
+@contextmanager
+def _content(path: str, name: str, members: frozenset[str] | None, *, strict: bool) -> Iterator[Content]:
     with ExitStack() as stack:
         root = stack.enter_context(open_tree(path))
-        found = walk(root, path)
-        tree = _Tree(path, root, stack.enter_context(OpenFiles(root, path, found)), found)
+        found = walk(root, path, members)
+        tree = _Tree(path, root, stack.enter_context(OpenFiles(root, path, found)), found, members)
         tree.check_links()
         files = tree.read(strict=strict)
         assembly = Assembly()
         stated = {one.file.described.path: one for one in assembly.folder(files, homes(files))}
-        skeletons = files_by_part(os.path.basename(os.path.abspath(path)), tree.found, stated)
+        skeletons = files_by_part(name, tree.found, stated)
         parts = tuple(assembly.part(name, skeletons.get(name)) for name in assembly.trees)
         warnings = warnings_of(files)
         yield Content(parts, warnings, tree.check_unchanged)
@@ -47,12 +57,13 @@ def folder_content(path: str, *, strict: bool = False) -> Iterator[Content]:
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """The folder ``name``, open as ``root``, and what was found in it."""
+    """The folder ``name``, open as ``root``, and what was found in it, or of its ``members``."""
 
     name: str
     root: int
     opened: OpenFiles
     found: tuple[Found, ...]
+    members: frozenset[str] | None
 
     @property
     def links(self) -> dict[str, str]:
@@ -84,7 +95,10 @@ class _Tree:
     def check_unchanged(self) -> None:
         """ChangedError when the tree is not as it was found: files were written to, came or went."""
         before = {one.path: one for one in self.found}
-        now = {one.path: one for one in walk(self.root, self.name)}
+        now = {one.path: one for one in walk(self.root, self.name, self.members)}
+        if self.members is not None:
+            # The folder itself tells of the coming and going of others.
+            now[""] = before[""]
         for path in sorted(before.keys() | now.keys()):
             if before.get(path) != now.get(path):
                 raise changed(os.path.join(self.name, path))

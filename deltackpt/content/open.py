@@ -16,9 +16,11 @@ _PIECE_BYTES = 8 << 20
 def open_state(path: str | os.PathLike[str], *, select: str | None = None) -> Any:
     """The state in the checkpoint file or folder at ``path``; nothing in it is ever executed.
 
-    Of a PyTorch file that is what PyTorch loads as weights only; where that would refuse a value, and of files without
-    nesting, it is a dict of tensors by name. Of a folder it is a dict of what its files hold. ``select`` is a glob over
-    names, as in ``Store.load``. Damage is logged as a warning; ChangedError when somebody wrote to it.
+    Of a PyTorch file that is what PyTorch loads as weights only. An item of it that PyTorch would refuse, or that holds
+    what skeletons have no words for (conjugate views, tensors with attributes or on the meta device, bare storages,
+    layouts, texts over 1 MiB), is a dict of the tensors in it by name; so are files without nesting. Of a folder it is
+    a dict of what its files hold. ``select`` is a glob over names, as in ``Store.load``. Damage is logged as a warning;
+    ChangedError when somebody wrote to it.
     """
     with path_content(os.fsdecode(path)) as content:
         parts = {part.name: part for part in content.parts}

@@ -19,6 +19,9 @@ from deltackpt.formats.pickles.state import State
 from deltackpt.formats.pickles.torch_types import ELEMENTS
 from deltackpt.formats.spans import TensorSpan
 from deltackpt.skeleton.nodes import (
+    PARAMETER_TYPES,
+    PER_CHANNEL,
+    PER_CHANNEL_FLOATING,
     PER_TENSOR,
     QUANTIZED_PARTS,
     SPARSE_PARTS,
@@ -178,11 +181,11 @@ class PickledState:
         return SparseTensor(node.layout, node.shape, coalesced | twin << TWIN_SHIFT, parts)
 
     def _quantized(self, node: inert.Quantized, path: str, depth: int) -> QuantizedTensor:
-        data, parameters = node.data, node.parameters
-        fits(node.scheme in QUANTIZED_PARTS and not data.requires_grad, f"a quantised tensor of {node.scheme}")
+        data, parameters, scheme = node.data, node.parameters, _scheme(node)
+        fits(scheme in QUANTIZED_PARTS and not data.requires_grad, f"a quantised tensor of {scheme}")
         values = TorchTensor(*self._window(data, _whole_numbers(data)), 0)
         axis: int | None = None
-        if node.scheme == PER_TENSOR:
+        if scheme == PER_TENSOR:
             fits(len(parameters) == 2, "a quantised tensor without its scale")
             rest = self._numbers(node, path)
         else:
@@ -190,9 +193,11 @@ class PickledState:
             fits(all(type(part) is inert.Tensor for part in parameters[:2]), "scales that are no tensors")
             axis, rest = int(parameters[2]), tuple(self._tensor(part, path, depth) for part in parameters[:2])
             fits(0 <= axis < len(data.shape), "a quantised tensor without its axis")
-        alike = ("quantized", data.dtype, node.scheme, axis, data.shape, values, rest)
+            for part, kind in zip(parameters, PARAMETER_TYPES[scheme], strict=False):
+                fits((part.dtype, part.shape) == (kind, data.shape[axis : axis + 1]), f"a quantised tensor of {scheme}")
+        alike = ("quantized", data.dtype, scheme, axis, data.shape, values, rest)
         twin = self._twin(alike, node)
-        return QuantizedTensor(data.dtype, node.scheme, axis, data.shape, twin << TWIN_SHIFT, (values, *rest))
+        return QuantizedTensor(data.dtype, scheme, axis, data.shape, twin << TWIN_SHIFT, (values, *rest))
 
     def _numbers(self, node: inert.Quantized, path: str) -> tuple[TorchTensor, ...]:
         """Scale and zero point of a tensor, in rows of their own."""
@@ -258,6 +263,13 @@ def _view(tensor: inert.Tensor) -> View:
         return View(dtype, tensor.shape)
     strides = tuple(step * tensor.itemsize for step in tensor.strides)
     return View(dtype, tensor.shape, strides, tensor.offset * tensor.itemsize).canonical()
+
+
+def _scheme(node: inert.Quantized) -> str:
+    """The scheme that PyTorch makes of a node: it writes one word for both with scales per channel."""
+    zero_points = node.parameters[1] if node.scheme == PER_CHANNEL and len(node.parameters) > 1 else None
+    floating = type(zero_points) is inert.Tensor and zero_points.dtype == "float32"
+    return PER_CHANNEL_FLOATING if floating else node.scheme
 
 
 def _whole_numbers(data: inert.Tensor) -> View:

@@ -1,4 +1,4 @@
-"""Files that stand beside a model's weights and that Transformers needs to load it: configuration and tokenizer."""
+"""Files that stand beside a model's weights and that Transformers needs to load it: configuration, tokenizer, code."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ from deltackpt.history.objects import EntryKind
 from deltackpt.history.repository import Repository
 
 CONFIG = "config.json"
+_TEMPLATES = "additional_chat_templates"
+"""A folder of its own, for tokenizers with several."""
 _NAMES = (
-    *(CONFIG, "generation_config.json", "merges.txt", "added_tokens.json", "special_tokens_map.json"),
-    *("tokenizer*", "vocab*", "*preprocessor_config.json", "processor_config.json", "chat_template*", "*.model"),
+    *(CONFIG, "generation_config.json", "*preprocessor_config.json", "processor_config.json", "*tokenizer_config.json"),
+    *("tokenizer*", "vocab*", "merges.txt", "added_tokens.json", "special_tokens_map.json", "normalizer.json"),
+    *("*.model", "*.spm", "*.tiktoken", "tekken.json", "bpe.codes", "dict.txt"),
+    *("chat_template*", f"{_TEMPLATES}/*"),
+    # A model with code of its own.
+    "*.py",
 )
 _WANTED = re.compile("|".join(map(translate, _NAMES)))
 
 
 @dataclass(frozen=True, slots=True)
 class FileBeside:
-    """``read`` gives all of its ``size`` bytes."""
+    """``name`` is the file's own, or with the folder that it is in; ``read`` gives all of its ``size`` bytes."""
 
     name: str
     size: int
@@ -40,7 +46,7 @@ def beside_in_commit(repository: Repository, commit: Commit) -> tuple[FileBeside
     files = stored_files(repository, commit)
     if files is None or not files.is_folder:
         return ()
-    found = [one for one in files.entries if one.kind is EntryKind.FILE and _WANTED.match(one.path)]
+    found = [one for one in files.entries if one.kind is EntryKind.FILE and _is_wanted(one.path)]
     return tuple(FileBeside(one.path, files.size(one), partial(_stored, repository, files, one)) for one in found)
 
 
@@ -52,9 +58,23 @@ def beside_on_disk(path: str) -> tuple[FileBeside, ...]:
     """Those at the top of the folder ``path``; none when it is no folder."""
     if not os.path.isdir(path):
         return ()
-    with os.scandir(path) as entries:
-        found = [entry for entry in entries if _WANTED.match(entry.name) and entry.is_file(follow_symlinks=False)]
-    return tuple(FileBeside(one.name, one.stat().st_size, partial(_on_disk, one.path)) for one in found)
+    return tuple(
+        FileBeside(f"{below}{one.name}", one.stat().st_size, partial(_on_disk, one.path))
+        for below in ("", f"{_TEMPLATES}/")
+        for one in _files(os.path.join(path, below))
+        if _is_wanted(f"{below}{one.name}")
+    )
+
+
+def _files(folder: str) -> list[os.DirEntry[str]]:
+    if not os.path.isdir(folder):
+        return []
+    with os.scandir(folder) as entries:
+        return sorted((one for one in entries if one.is_file(follow_symlinks=False)), key=lambda one: one.name)
+
+
+def _is_wanted(path: str) -> bool:
+    return _WANTED.match(path) is not None and os.path.dirname(path) in ("", _TEMPLATES)
 
 
 def config_in_commit(repository: Repository, commit: Commit) -> Any:

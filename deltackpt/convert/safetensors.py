@@ -6,6 +6,7 @@ one file has its skeletons there, too, as when it is checked out: committing tha
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 
@@ -54,6 +55,8 @@ def write_shards(
         target.folder("", _FOLDER_MODE, now)
         for name, shard, (header, nbytes) in zip(names, cut, headers, strict=True):
             _fill(target.file(name, nbytes, _FILE_MODE, now), header, shard)
+        for folder in sorted({os.path.dirname(file.name) for file in beside} - {""}):
+            target.folder(folder, _FOLDER_MODE, now)
         for file in beside:
             target.file(file.name, file.size, _FILE_MODE, now).write_at(0, file.read())
         if index:

@@ -170,6 +170,11 @@ class Disk:
         with reading_errors("looking at", path):
             return os.stat(path).st_size
 
+    def changed(self, path: str) -> int:
+        """When a file's bytes, or the names in a directory, last changed: nanoseconds since 1970."""
+        with reading_errors("looking at", path):
+            return os.stat(path).st_mtime_ns
+
     def is_at(self, fd: int, path: str) -> bool:
         """Whether the open file is the one that has its name at ``path`` now, as far as the disk can tell."""
         try:

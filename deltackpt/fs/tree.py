@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -68,11 +68,12 @@ def open_tree(path: str) -> Iterator[int]:
         os.close(fd)
 
 
-def walk(root: int, name: str) -> tuple[Found, ...]:
+def walk(root: int, name: str, members: Collection[str] | None = None) -> tuple[Found, ...]:
     """Everything below the open folder ``root``, itself first under the empty path, folders before what is in them.
 
-    ``name`` is what errors call the folder. InvalidInputError for what is no file, folder or link, such as a socket;
-    StorageError for what cannot be read, ChangedError for what vanishes meanwhile, LimitError.
+    With ``members`` nothing else of the folder itself is looked at. ``name`` is what errors call the folder.
+    InvalidInputError for what is no file, folder or link, such as a socket; StorageError for what cannot be read,
+    ChangedError for what vanishes meanwhile, LimitError.
     """
     found: list[Found] = []
     pending = [""]
@@ -80,7 +81,7 @@ def walk(root: int, name: str) -> tuple[Found, ...]:
         path = pending.pop()
         with _reading(os.path.join(name, path)), folder_beneath(root, path) as fd:
             found.append(_folder(path, os.fstat(fd)))
-            below = list(_below(fd, path, name))
+            below = list(_below(fd, path, name, None if path else members))
         found += [one for one in below if not isinstance(one, FoundFolder)]
         pending += [one.path for one in below if isinstance(one, FoundFolder)]
         if len(found) + len(pending) > MAX_FOUND:
@@ -88,9 +89,11 @@ def walk(root: int, name: str) -> tuple[Found, ...]:
     return tuple(sorted(found, key=lambda one: os.fsencode(one.path)))
 
 
-def _below(fd: int, path: str, name: str) -> Iterator[Found]:
+def _below(fd: int, path: str, name: str, members: Collection[str] | None) -> Iterator[Found]:
     with os.scandir(fd) as entries:
         for entry in entries:
+            if members is not None and entry.name not in members:
+                continue
             below = f"{path}/{entry.name}" if path else entry.name
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISREG(status.st_mode):

@@ -69,7 +69,9 @@ def _deleted_with_prefix(view: View, prefix: str) -> CommitId:
     try:
         whole = bytes.fromhex(prefix[: len(prefix) // 2 * 2])
     except ValueError:
-        raise NotFoundError(f"{prefix!r} is no commit id; deleted commits go by their id") from None
+        raise NotFoundError(
+            f"{prefix!r} is no commit id; deleted commits go by their id, `deltackpt log --deleted` lists them"
+        ) from None
     found = [commit for commit in view.commits_with_prefix(whole) if commit.hex().startswith(prefix)]
     deleted = [commit for commit in found if view.deleted(commit)]
     if len(deleted) != 1:

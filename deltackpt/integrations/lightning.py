@@ -49,7 +49,7 @@ class DeltackptIO(CheckpointIO):
         self._torch = TorchCheckpointIO()
         self._parent: Commit | None = None
         self._lock = threading.Lock()
-        self._unwanted: set[str] = set()
+        self._unwanted: dict[str, int] = {}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Commit, then write the file: a path that is there stands for a commit that is durable."""
@@ -57,11 +57,11 @@ class DeltackptIO(CheckpointIO):
             raise TypeError("DeltackptIO takes no storage_options; give options to its constructor")
         commit = self._commit(checkpoint, os.fspath(path))
         with self._lock:
-            if os.fspath(path) in self._unwanted:
-                self._unwanted.remove(os.fspath(path))
-            elif self._files == "stub":
+            here = threading.get_ident()
+            wanted = self._unwanted.pop(os.fspath(path), here) == here
+            if wanted and self._files == "stub":
                 self._write_stub(commit, os.fspath(path))
-            else:
+            elif wanted:
                 self._torch.save_checkpoint(checkpoint, path)
         if self._keep is not None:
             self._store.prune(self._keep, branches=[self._branch])
@@ -85,9 +85,10 @@ class DeltackptIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Remove the file; the commit stays as long as ``keep`` wants it."""
         with self._lock:
-            # Within AsyncCheckpointIO the save of a file that is not wanted any more may still wait for its turn.
+            # Within AsyncCheckpointIO the save of a file that is not wanted any more may still wait for its turn in
+            # another thread. One that comes later from this thread is a new file of that name.
             if not os.path.lexists(path):
-                self._unwanted.add(os.fspath(path))
+                self._unwanted[os.fspath(path)] = threading.get_ident()
             self._torch.remove_checkpoint(path)
 
     def teardown(self) -> None:

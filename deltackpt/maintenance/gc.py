@@ -132,6 +132,10 @@ class Collector:
     def plan(self) -> GcPlan:
         """Look at everything and decide; changes nothing."""
         self.look()
+        return self.plan_as_seen()
+
+    def plan_as_seen(self) -> GcPlan:
+        """Decide by the last look and the marks as they are."""
         plan = self._plan(())
         if self.rebases and self.min_dead < 1:
             live = self._live()
@@ -141,10 +145,6 @@ class Collector:
             if other.freed_bytes - plan.freed_bytes >= self.min_dead * kept:
                 return other
         return plan
-
-    def plan_as_seen(self) -> GcPlan:
-        """Decide by the last look and the marks as they are, with no record encoded anew."""
-        return self._plan(())
 
     def _reencoder(self) -> Reencoder:
         return Reencoder(self.survey, self.repository.reader, self.marks.chunks)

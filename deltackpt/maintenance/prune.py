@@ -133,4 +133,4 @@ def _check_branches(lines: Lines, branches: Collection[str] | None) -> None:
     refs = {ref.key: commit for commit, refs in lines.names.items() for ref in refs}
     for name in branches or ():
         if Branch(name).key not in refs:
-            raise RefNotFoundError(f"no branch {name!r}{near_matches(name, refs)}")
+            raise RefNotFoundError(f"no branch {name!r}{near_matches(name, refs, Branch)}")

@@ -3,6 +3,7 @@
 A dead record is *held* when a live delta stands on it, directly or over others. Held records and the deltas that stand
 on them fall into islands, which can be judged one by one: an island goes when what is held there is worth more than the
 live deltas grow by when they stand elsewhere, on a live chunk further down their chain or on one another, or whole.
+A bundle may be both: of an island, and what others stand on; then those belong to it, too.
 
 A delta's new record takes over from the old one, of which others may be the bases, those of writers at work included:
 its rank and its cost are no higher than before.
@@ -20,6 +21,7 @@ from deltackpt.ids import ChunkId
 from deltackpt.maintenance.chunk_set import ChunkSet
 from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.live import Live
+from deltackpt.maintenance.numbering import Numbers
 from deltackpt.maintenance.records import Mask, Records
 from deltackpt.maintenance.reencode import Reencoded, Reencoder
 
@@ -57,10 +59,10 @@ def rebase(reencoder: Reencoder, live: Live, max_written: int | None = None) -> 
 def _islands(reencoder: Reencoder, live: Live) -> list[_Island]:
     holdings = live.holdings
     held = live.mask & ~_wanted(holdings.records, reencoder.chunks)
-    below = _below(holdings.records, live.mask, held)
+    sunk, below = _below(live, reencoder.chunks, held)
     joined = _Joined()
     for record, bases in below.items():
-        joined.join([record, *bases] if held[record] else bases)
+        joined.join([record, *bases] if sunk[record] else bases)
     islands: dict[int, _Island] = {}
     dead = np.flatnonzero(held)
     for record, place in zip(dead.tolist(), holdings.places(dead), strict=True):
@@ -83,16 +85,33 @@ def _wanted(records: Records, chunks: ChunkSet) -> Mask:
     return found
 
 
-def _below(records: Records, live: Mask, held: Mask) -> dict[int, list[int]]:
-    """The held records on which live ones stand, by those."""
+def _below(live: Live, chunks: ChunkSet, held: Mask) -> tuple[Mask, dict[int, list[int]]]:
+    """The records that hold others up from below: which they are, and those on which live records stand, by those.
+
+    They are the held ones; and a bundle that stands on one of them and has, beside chunks that commits need, dead ones
+    that are the bases of others. It cannot go before those have left it.
+    """
+    upper, lower = _dead_footings(live, chunks)
+    serves = np.zeros(len(held), np.bool_)
+    serves[lower] = True
+    sunk = held.copy()
+    while (more := sunk[lower] & serves[upper] & ~sunk[upper]).any():
+        sunk[upper[more]] = True
     found: dict[int, list[int]] = {}
-    if held.any():
-        members = np.flatnonzero(live[records.records] & (records.bases >= 0))
-        bases = records.holding(records.bases[members])
-        on_held = (bases >= 0) & held[bases]
-        for record, base in zip(records.records[members[on_held]].tolist(), bases[on_held].tolist(), strict=True):
-            found.setdefault(record, []).append(base)
-    return found
+    stands = sunk[lower]
+    for record, base in zip(upper[stands].tolist(), lower[stands].tolist(), strict=True):
+        found.setdefault(record, []).append(base)
+    return sunk, found
+
+
+def _dead_footings(live: Live, chunks: ChunkSet) -> tuple[Numbers, Numbers]:
+    """Live records beside those that hold their bases, for bases that no commit needs."""
+    records = live.holdings.records
+    members = np.flatnonzero(live.mask[records.records] & (records.bases >= 0))
+    bases = records.bases[members]
+    dead = ~chunks.mask()[bases]
+    upper, lower = records.records[members[dead]], records.holding(bases[dead])
+    return upper[lower >= 0], lower[lower >= 0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,11 +150,21 @@ class QuantizedTensor:
 PER_TENSOR = "per_tensor_affine"
 """The scheme of one scale for all values."""
 
+PER_CHANNEL = "per_channel_affine"
+PER_CHANNEL_FLOATING = "per_channel_affine_float_qparams"
+
 QUANTIZED_PARTS = {
     PER_TENSOR: ("values", "scale", "zero_point"),
-    "per_channel_affine": ("values", "scales", "zero_points"),
-    "per_channel_affine_float_qparams": ("values", "scales", "zero_points"),
+    PER_CHANNEL: ("values", "scales", "zero_points"),
+    PER_CHANNEL_FLOATING: ("values", "scales", "zero_points"),
 }
+
+PARAMETER_TYPES = {
+    PER_TENSOR: ("float64", "int64"),
+    PER_CHANNEL: ("float64", "int64"),
+    PER_CHANNEL_FLOATING: ("float32", "float32"),
+}
+"""What PyTorch keeps scales and zero points in."""
 
 _IN_A_BYTE = {"quint4x2": 2, "quint2x4": 4}
 

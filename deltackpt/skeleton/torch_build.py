@@ -22,7 +22,7 @@ def allocate(nbytes: int, *, zeroed: bool) -> tuple[torch.Tensor, memoryview]:
     """Bytes on the CPU, as a tensor and as a buffer on the same memory; MemoryError when there are not as many."""
     make = torch.zeros if zeroed else torch.empty
     try:
-        handle = make(nbytes, dtype=torch.uint8)
+        handle = make(nbytes, dtype=torch.uint8, device="cpu")
     except RuntimeError as error:
         raise MemoryError(f"no memory for a storage of {nbytes} bytes") from error
     return handle, buffer_of(handle)

@@ -11,7 +11,14 @@ from typing import TypeAlias
 
 import torch
 
-from deltackpt.skeleton.nodes import PER_TENSOR, QUANTIZED_PARTS, QuantizedTensor, is_packed, shape_of_values
+from deltackpt.skeleton.nodes import (
+    PARAMETER_TYPES,
+    PER_TENSOR,
+    QUANTIZED_PARTS,
+    QuantizedTensor,
+    is_packed,
+    shape_of_values,
+)
 from deltackpt.skeleton.refusal import FREED, UnstorableError
 from deltackpt.skeleton.tags import TWIN_SHIFT, Tag
 from deltackpt.skeleton.torch_sparse import Parts, place
@@ -27,12 +34,8 @@ _WHOLE = {
     "quint4x2": torch.uint8,
     "quint2x4": torch.uint8,
 }
-_PARAMETERS = {
-    PER_TENSOR: (torch.float64, torch.int64),
-    "per_channel_affine": (torch.float64, torch.int64),
-    "per_channel_affine_float_qparams": (torch.float32, torch.float32),
-}
-"""What PyTorch keeps scales and zero points in. Those it is given in another type it converts, and so copies."""
+_PARAMETERS = {scheme: tuple(getattr(torch, name) for name in names) for scheme, names in PARAMETER_TYPES.items()}
+"""Scales and zero points that PyTorch is given in another type it converts, and so copies."""
 
 
 def write_quantized(walk: Walk, tensor: torch.Tensor, path: str, flags: int) -> None:
@@ -81,7 +84,10 @@ def quantized_parts(tensor: torch.Tensor) -> Parts:
     dtype, scheme, axis, shape = quantized_form(tensor)
     if axis is None:
         numbers = (tensor.q_scale(), tensor.q_zero_point())
-        rest = [torch.tensor(number, dtype=kind) for number, kind in zip(numbers, _PARAMETERS[scheme], strict=True)]
+        rest = [
+            torch.tensor(number, dtype=kind, device="cpu")
+            for number, kind in zip(numbers, _PARAMETERS[scheme], strict=True)
+        ]
     else:
         rest = [tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()]
     bare = torch.empty(0, dtype=_WHOLE[dtype], device=tensor.device)

@@ -74,7 +74,9 @@ class View:
     def canonical(self) -> View:
         """The same view with ``strides`` None where they are those of C order; a stride of 0 over 1 is not kept."""
         plain = row_major(self.shape, self.dtype.itemsize)
-        steps = tuple(p if s == 0 else s for s, p in zip(self.steps, plain, strict=True))
+        steps = tuple(
+            p if s == 0 and extent <= 1 else s for s, p, extent in zip(self.steps, plain, self.shape, strict=True)
+        )
         return replace(self, strides=None if steps == plain else steps)
 
     def placeable(self) -> View:

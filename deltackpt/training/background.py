@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import deltackpt
 from deltackpt.errors import DeltackptError
@@ -19,6 +19,9 @@ from deltackpt.training.buffer import Buffer
 from deltackpt.training.job import Job, Note, Opening, Outcome
 from deltackpt.training.messages import Hello, NewBuffer, Tidy, Work
 from deltackpt.training.wire import PeerGoneError, Wire
+
+if TYPE_CHECKING:
+    from deltackpt.training.committer import Committer
 
 log = logging.getLogger("deltackpt")
 
@@ -52,10 +55,9 @@ class ThreadWriter:
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
-        self._jobs: queue.SimpleQueue[tuple[Job, Buffer] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Job, Buffer] | threading.Event | None] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._tidy = False
 
     def submit(self, job: Job, buffer: Buffer) -> None:
         if self._thread is None:
@@ -70,8 +72,10 @@ class ThreadWriter:
             return None
 
     def tidy(self) -> None:
-        # The thread does it when it is told to end, which is waited for.
-        self._tidy = True
+        if self._thread is not None:
+            tidied = threading.Event()
+            self._jobs.put(tidied)
+            tidied.wait()
 
     def close(self) -> None:
         if self._thread is not None:
@@ -84,12 +88,14 @@ class ThreadWriter:
 
         committer = Committer(self._opening)
         while work := self._jobs.get():
+            if isinstance(work, threading.Event):
+                _clean(committer, thoroughly=True)
+                work.set()
+                continue
             job, buffer = work
             self._outcomes.put(committer.run(job, buffer.view))
-            if job.clean and (note := committer.clean()):
-                tell(note)
-        if self._tidy and (note := committer.clean(thoroughly=True)):
-            tell(note)
+            if job.clean:
+                _clean(committer)
         committer.close()
 
 
@@ -204,6 +210,11 @@ class ProcessWriter:
             return process.wait(CLOSING_SECONDS)
         process.kill()
         return process.wait()
+
+
+def _clean(committer: Committer, *, thoroughly: bool = False) -> None:
+    if note := committer.clean(thoroughly=thoroughly):
+        tell(note)
 
 
 def tell(note: Note) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from deltackpt.errors import InvalidInputError
+from deltackpt.training.misfit import listed
 from deltackpt.training.nested import mapped
+
+log = logging.getLogger("deltackpt")
 
 _SHORT = {"bf16": torch.bfloat16, "fp16": torch.float16, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -21,20 +25,29 @@ class Cast:
         for pattern, short in rules.items():
             if short not in _SHORT:
                 raise InvalidInputError(f"cast={{{pattern!r}: {short!r}}}: one of {', '.join(_SHORT)}")
+        self._told = False
         self.rules = {pattern: str(_SHORT[short]).removeprefix("torch.") for pattern, short in rules.items()}
 
     def narrowed(self, state: Any) -> tuple[Any, list[str]]:
         """A copy of ``state`` with the chosen tensors cast, and their names."""
         names: list[str] = []
+        used: set[str] = set()
 
         def narrow(name: str, tensor: torch.Tensor) -> torch.Tensor:
-            rule = next((short for pattern, short in self.rules.items() if fnmatch.fnmatchcase(name, pattern)), None)
-            if rule is None or tensor.dtype != torch.float32 or tensor.dim() == 0:
+            pattern = next((pattern for pattern in self.rules if fnmatch.fnmatchcase(name, pattern)), None)
+            if pattern is None or tensor.dtype != torch.float32 or tensor.dim() == 0:
                 return tensor
             names.append(name)
-            return tensor.detach().to(_SHORT[rule])
+            used.add(pattern)
+            return tensor.detach().to(_SHORT[self.rules[pattern]])
 
-        return (mapped(state, "", narrow), names) if self.rules else (state, names)
+        if not self.rules:
+            return state, names
+        made = mapped(state, "", narrow)
+        if not self._told and (idle := [pattern for pattern in self.rules if pattern not in used]):
+            log.warning("cast= has rules for no float32 tensor of this save: %s", listed(idle))
+        self._told = True
+        return made, names
 
 
 def widened(state: Any, names: frozenset[str], prefix: str) -> Any:

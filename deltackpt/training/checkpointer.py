@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import uuid
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -85,6 +86,7 @@ class Checkpointer:
         encoded = b"" if config is None else encode_free_form(free_form(config, "config"))
         manner = Manner(uuid.uuid4().hex, Branch(branch).name, encoded, on_busy, on_error, report.scalars_to(scalars))
         choice = Choice(None if load is None else frozenset(load), strict, rename or {})
+        roster.check(choice)
         self.epoch = 0
         """The epoch under way, to be set by the loop; it is saved, and set by :meth:`resume`."""
         self.stopping = False
@@ -93,7 +95,8 @@ class Checkpointer:
         self._on_busy = on_busy
         self._schedule = Schedule.of(every, keep)
         self._completed = 0
-        self._begun = self._paused = False
+        self._begun = self._paused = self._within = self._closed = False
+        self._forced = self._awaited = False
         self._due: str | None = None
         self._metrics: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
@@ -106,6 +109,8 @@ class Checkpointer:
         self._signals = Signals()
         if catch_signals:
             self._signals.install()
+            # One that is dropped without being closed, as when the cell of a notebook runs again, catches none either.
+            weakref.finalize(self, self._signals.restore).atexit = False
 
     @property
     def store(self) -> Store:
@@ -135,7 +140,8 @@ class Checkpointer:
         if resumed.commit is not None:
             self._saving.parent = resumed.commit.id if resumed.commit.id != self._saving.head else None
             self._saving.saved_step = None if resumed.anew else resumed.start
-            self._schedule.known({} if resumed.anew else resumed.commit.metrics)
+            if not resumed.anew and self._schedule.goals and self._ranks.first:
+                self._schedule.known(commit.metrics for commit in self._store.log(resumed.commit))
         self._schedule.saved()
         return resumed.start
 
@@ -144,7 +150,11 @@ class Checkpointer:
         self._begin()
         self._restorer.again()
         for step in range(self._completed, total):
-            yield step
+            self._within = True
+            try:
+                yield step
+            finally:
+                self._within = False
             if self.step(step):
                 return
         self.save()
@@ -163,13 +173,16 @@ class Checkpointer:
         self._known, self._metrics = self._metrics, {}
         self._saving.collect()
         reason = self._reason(self._known) if self._ranks.first else None
+        forced, awaited, self._forced, self._awaited = self._forced, self._awaited, False, False
         stop, wanted, failed = self._ranks.most(self._signals.received or 0, reason is not None, self._saving.failed)
         if failed:
             self._saving.surface()
         if stop:
             self._end(signal.Signals(stop), self._known)
-        elif wanted:
-            self._save(reason or "", self._known, patient=self._on_busy == "wait")
+        elif wanted or forced:
+            self._save(reason or "", self._known, patient=forced or self._on_busy == "wait")
+        if awaited:
+            self.wait()
         return self.stopping
 
     def log(self, *, step: int | None = None, **metrics: Any) -> None:
@@ -180,8 +193,14 @@ class Checkpointer:
             self._saving.add_metrics(step + 1, metrics)
 
     def save(self, *, wait: bool = False) -> None:
-        """Save the last completed step now, unless it is saved; with ``wait`` until it is durable."""
+        """Save the last completed step now, unless it is saved; with ``wait`` until it is durable.
+
+        Within the body of :meth:`steps`, whose step is half done, it is saved when the body ends.
+        """
         self._begin()
+        if self._within:
+            self._forced, self._awaited = True, self._awaited or wait
+            return
         known, self._metrics = {**self._known, **self._metrics}, {}
         self._save("", known, patient=True)
         if wait:
@@ -195,12 +214,15 @@ class Checkpointer:
 
     def poll(self) -> bool:
         """Whether a signal asks the training to end, as all ranks agree; to be asked by all, in a long evaluation."""
-        return bool(self._ranks.most(self._signals.received or 0)[0])
+        return self._asked() is not None
 
     @contextlib.contextmanager
     def paused_writes(self) -> Iterator[None]:
-        """Nothing is written within the block. What falls due is saved at the first step after it."""
+        """Nothing is written or deleted within the block, but by :meth:`save`, :meth:`log` of an earlier step, or a
+        signal. What falls due is saved at the first step after it.
+        """
         self._saving.finish()
+        self._saving.tidy()
         self._paused = True
         try:
             yield
@@ -227,10 +249,15 @@ class Checkpointer:
             if error is None:
                 self.wait()
                 if self._stop is None:
+                    # One that came after the last step has nothing more to wait for.
+                    self._stop = self._asked()
+                if self._stop is None:
                     self._saving.tidy()
             elif isinstance(error, Exception):
                 # What was being written still becomes durable; the error that ends the training is the one to see.
                 self._saving.finish()
+                if self._saving.failed:
+                    self._saving.mention()
         finally:
             self.close()
         if error is None and self._stop is not None:
@@ -238,13 +265,21 @@ class Checkpointer:
 
     def close(self) -> None:
         """Give back memory, the writer and the signals; leaving the context does it, after waiting."""
+        self._closed = True
         self._signals.restore()
         self._saving.close()
         self._ranks.close()
         self._store.close()
 
+    def _asked(self) -> signal.Signals | None:
+        """The signal that asks the training to end, as all ranks agree."""
+        stop = self._ranks.most(self._signals.received or 0)[0]
+        return signal.Signals(stop) if stop else None
+
     def _begin(self) -> None:
         """A branch that has commits is taken up, or left alone; never written over from step 0."""
+        if self._closed:
+            raise InvalidInputError("this Checkpointer is closed; save before its with block ends")
         if not self._begun:
             if self._saving.head is not None:
                 raise InvalidInputError(
@@ -255,10 +290,7 @@ class Checkpointer:
 
     def _reason(self, metrics: Mapping[str, Any]) -> str | None:
         """Why this step is saved; while writes are paused, the reason waits."""
-        goals = {goal.metric for goal in self._schedule.goals}
-        found = self._schedule.reason(
-            self._completed, {name: float(value) for name, value in metrics.items() if name in goals}
-        )
+        found = self._schedule.reason(self._completed, metrics)
         if self._paused:
             self._due = found if found is not None else self._due
             return None
@@ -266,7 +298,8 @@ class Checkpointer:
         return found if found is not None else due
 
     def _save(self, reason: str, metrics: Mapping[str, Any], *, patient: bool, clean: bool = True) -> None:
-        self._saving.save(self._completed, self.epoch, reason, metrics, patient=patient, clean=clean)
+        if self._saving.save(self._completed, self.epoch, reason, metrics, patient=patient, clean=clean):
+            self._schedule.known([metrics])
         self._schedule.saved()
 
     def _end(self, received: signal.Signals, metrics: Mapping[str, Any]) -> None:

@@ -57,10 +57,9 @@ class Committer:
 
     def __init__(self, opening: Opening) -> None:
         self._lent = LentPlains() if opening.lend else None
-        options = Options(threads=opening.threads, cache_bytes=0, chain_budget=opening.chain_budget)
-        self._repository = Repository(opening.path, options, _nobody, cache=self._lent or CommitPlains(0))
+        self._opening = opening
+        self._opened: Repository | None = None
         self._keep = None if opening.keep is None else Keep.from_toml(opening.keep)
-        self._environment = opening.environment
         self._next_cleaning = 0.0
 
     def run(self, job: Job, memory: memoryview) -> Outcome:
@@ -83,13 +82,23 @@ class Committer:
         began = time.monotonic()
         try:
             return self._cleaned(self._keep)
-        except (DeltackptError, OSError) as error:
-            return Note(f"the policy could not be applied: {error}", warning=True)
+        except Exception as error:  # noqa: BLE001 - a defect must not end the writer either
+            return Note(f"the policy could not be applied: {_said(error)}", warning=True)
         finally:
             self._next_cleaning = time.monotonic() + (time.monotonic() - began) / CLEANING_SHARE
 
     def close(self) -> None:
-        self._repository.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _repository(self) -> Repository:
+        """Opened with the first job, so that what goes wrong is the outcome of a job."""
+        if self._opened is None:
+            opening = self._opening
+            options = Options(threads=opening.threads, cache_bytes=0, chain_budget=opening.chain_budget)
+            self._opened = Repository(opening.path, options, _nobody, cache=self._lent or CommitPlains(0))
+        return self._opened
 
     def _commit(self, job: Job, memory: memoryview) -> Commit:
         content = _content(job, memory)
@@ -127,7 +136,7 @@ class Committer:
             config=_decoded(job.config),
             meta=_decoded(job.meta),
             expected=Expected(expected),
-            environment=self._environment,
+            environment=self._opening.environment,
         )
 
     def _chunks(self, made: Commit, content: Content) -> Iterator[tuple[ChunkId, memoryview]]:

@@ -13,6 +13,7 @@ from deltackpt.chunkstore.layout import Layout
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.history.commits import Commit
 from deltackpt.store import Store
+from deltackpt.training.preflight import opened
 
 Path = str | os.PathLike[str]
 
@@ -25,7 +26,7 @@ def save(state: Any, path: Path, **described: Any) -> Commit:
     folder, name = split(path)
     if not name:
         raise InvalidInputError(f"{os.fspath(path)!r} is a store; give a name within it, such as {folder}/model.pt")
-    with Store(folder) if is_store(folder) else Store.init(folder) as store:
+    with opened(folder) as store:
         commit = store.commit(state, **described)
         store.tag(name, commit, force=True)
         return store.resolve(commit)

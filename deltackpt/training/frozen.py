@@ -27,7 +27,7 @@ class Frozen:
     def __init__(self, module: nn.Module, origin: str) -> None:
         self._module = module
         self._origin = origin
-        self._hashes: dict[str, tuple[int, str]] = {}
+        self._hashes: dict[str, tuple[tuple[int, int], str]] = {}
 
     @property
     def names(self) -> frozenset[str]:
@@ -54,7 +54,9 @@ class Frozen:
             )
 
     def _hash(self, name: str, parameter: nn.Parameter) -> str:
-        version = parameter._version
+        if parameter.is_meta:
+            raise InvalidInputError(f"frozen weight {name!r} is on the meta device; load the base before")
+        version = parameter.data_ptr(), parameter._version
         known = self._hashes.get(name)
         if known is None or known[0] != version:
             value = ChunkId.of(plain_bytes(parameter)).hex()

@@ -28,4 +28,4 @@ def mapped(value: Any, name: str, change: Change) -> Any:
 
 def without_meta(state: Any) -> Any:
     """``state`` with something empty in the place of tensors that have no values yet."""
-    return mapped(state, "", lambda name, tensor: torch.empty(0) if tensor.is_meta else tensor)
+    return mapped(state, "", lambda name, tensor: torch.empty(0, device="cpu") if tensor.is_meta else tensor)

@@ -10,7 +10,7 @@ import time
 import uuid
 
 from deltackpt.chunkstore.layout import Layout
-from deltackpt.errors import NotFoundError
+from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.fs.disk import Disk, DiskFullError, ReadOnlyError
 from deltackpt.fs.kind import filesystem_kind
 from deltackpt.history.refs import Branch
@@ -35,7 +35,13 @@ def opened(path: str) -> Store:
     """The store at ``path``, made when there is none; UnsupportedError when it is of a newer format."""
     with contextlib.suppress(NotFoundError):
         return Store(path)
-    return Store.init(path)
+    try:
+        return Store.init(path)
+    except InvalidInputError:
+        # Another process may have made it meanwhile, as when all ranks or jobs of a sweep begin at once.
+        with contextlib.suppress(NotFoundError):
+            return Store(path)
+        raise
 
 
 def place(store: Store) -> str:

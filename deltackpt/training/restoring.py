@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from deltackpt.errors import CorruptError
 from deltackpt.history.commits import Commit
 from deltackpt.ids import CommitId
 from deltackpt.store import Store
@@ -113,7 +114,18 @@ class Restorer:
 
     def _go_on(self, commit: Commit, reset_optimizer: bool) -> Resumed:
         choice = Choice(reset_optimizer=reset_optimizer)
-        stored = self._read(commit, choice)
+        try:
+            stored = self._read(commit, choice)
+        except CorruptError:
+            if self._ranks.first and commit.parents:
+                before = self._store.resolve(commit.parents[0])
+                log.error(
+                    "commit %s is damaged; the one before it is %s: resume(%r); `deltackpt repair` mends what it can",
+                    commit.description,
+                    before.description,
+                    before.id.short,
+                )
+            raise
         ready, misfit = self._roster.prepared(stored, choice)
         if misfit:
             raise MisfitError(

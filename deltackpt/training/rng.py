@@ -13,7 +13,7 @@ def rng_state() -> dict[str, Any]:
     """Where each generator stands."""
     version, words, gauss = random.getstate()
     state: dict[str, Any] = {
-        "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
+        "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64, device="cpu"), "gauss": gauss},
         "torch": torch.get_rng_state(),
     }
     if numpy := sys.modules.get("numpy"):

@@ -15,9 +15,9 @@ from torch import nn
 from deltackpt.errors import InvalidInputError
 from deltackpt.training.files import Files
 from deltackpt.training.frozen import Frozen
-from deltackpt.training.members import Member, PlainMember, member
-from deltackpt.training.misfit import Misfit
-from deltackpt.training.modules import parameter_names, renamed
+from deltackpt.training.members import Member, ModuleMember, PlainMember, SeveralMembers, member
+from deltackpt.training.misfit import Misfit, listed
+from deltackpt.training.modules import included, module_state, parameter_names, renamed
 from deltackpt.training.rng import restore_rng, rng_state
 
 MODEL, OPTIMIZER, LOADER = "model", "optimizer", "dataloader"
@@ -67,8 +67,15 @@ class Roster:
             for part, thing in things.items()
             if thing is not None
         }
+        if include:
+            _check_included(members.get(MODEL), include)
         loader = None if dataloader is None else PlainMember(dataloader, LOADER)
         return cls(members, loader, Files(files) if files else None, frozen)
+
+    def check(self, choice: Choice) -> None:
+        """InvalidInputError names a part that was asked for and that nothing here could take over."""
+        if unknown := sorted((choice.parts or frozenset()).difference(self.members)):
+            raise InvalidInputError(f"load= names {unknown[0]!r}, and handed over were {listed(list(self.members))}")
 
     def of_rank(self) -> dict[str, Any]:
         """What only this rank knows: its generators and its place in the data."""
@@ -135,6 +142,25 @@ class Roster:
             return found
         frozen = {f"{MODEL}/{name}" for name in self.frozen.names}
         return Misfit(tuple(name for name in found.missing if name not in frozen), found.unexpected, found.different)
+
+
+def _check_included(model: Member | None, patterns: Sequence[str]) -> None:
+    """InvalidInputError names a pattern by which nothing of the model would be stored."""
+    match model:
+        case ModuleMember(module):
+            names = list(module_state(module))
+        case SeveralMembers(members):
+            names = [
+                name for one in members.values() if isinstance(one, ModuleMember) for name in module_state(one.module)
+            ]
+        case _:
+            names = []
+    for pattern in patterns:
+        if not any(included(name, [pattern]) for name in names):
+            raise InvalidInputError(
+                f"include={pattern!r} matches no tensor of the model; patterns are for whole names, such as"
+                f" {listed(names[:2]) or 'those of a module'}: '*lora_*' is anywhere within"
+            )
 
 
 def _names(model: Any) -> dict[int, str]:

@@ -71,19 +71,19 @@ class Saving:
 
     def save(
         self, step: int, epoch: int, reason: str, metrics: Mapping[str, Any], *, patient: bool, clean: bool = True
-    ) -> None:
-        """Take a snapshot after ``step`` completed steps. For all ranks at once."""
+    ) -> bool:
+        """Take a snapshot after ``step`` completed steps; whether this rank did. For all ranks at once."""
         if self._ranks.told(step == self.saved_step):
-            return
+            return False
         held = self._ranks.gathered(self._roster.of_rank())
         if self._saver is None or held is None:
-            return
+            return False
         if self._saver.busy and not patient:
             self.skipped += 1
             log.warning(
                 "step %d is not saved: the save before it is still being written (%d so far)", step, self.skipped
             )
-            return
+            return False
         self.finish()
         try:
             self._take(self._roster.state(held, step, epoch), step, reason, metrics, clean)
@@ -92,6 +92,7 @@ class Saving:
             self._failed = error
         if self._ranks.size == 1 and self._failed is not None:
             self.surface()
+        return self.saved_step == step
 
     def collect(self, timeout: float | None = 0) -> None:
         """Take in what became of the save under way, if that is known within ``timeout`` seconds."""
@@ -119,8 +120,13 @@ class Saving:
         if error is None:
             error = StorageError("the first rank could not save; its log says why")
         if self._manner.on_error == "raise":
+            log.error("%s", error)
             raise error
         log.warning("%s; the training goes on", error)
+
+    def mention(self) -> None:
+        """Log the failure that is known, where something else ends the training."""
+        log.error("%s", self._failed)
 
     def add_metrics(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Metrics of a step that was completed before: an annotation of its commit, once that is there."""

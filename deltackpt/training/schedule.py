@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from deltackpt.errors import InvalidInputError
 from deltackpt.history.selection import Goal
@@ -38,9 +40,9 @@ class Schedule:
         milestones = () if keep is None else keep.milestones
         return cls(min(steps, default=None), min(seconds, default=None), frozenset(milestones), goals)
 
-    def reason(self, completed: int, metrics: Mapping[str, float]) -> str | None:
-        """Why the step just completed is to be saved, empty for an interval, or None; asking counts its metrics."""
-        improved = [goal.metric for goal in self.goals if self._improves(goal, metrics)]
+    def reason(self, completed: int, metrics: Mapping[str, Any]) -> str | None:
+        """Why the step just completed is to be saved, empty for an interval, or None."""
+        improved = [goal.metric for goal in self.goals if self._value(goal, metrics) is not None]
         if improved:
             return f"best {improved[0]}"
         if completed in self.milestones:
@@ -55,17 +57,17 @@ class Schedule:
         """A snapshot was taken: the time to the next one begins."""
         self._saved = time.monotonic()
 
-    def known(self, metrics: Mapping[str, float]) -> None:
-        """Metrics of a commit that exists: what comes must beat them."""
-        for goal in self.goals:
-            self._improves(goal, metrics)
+    def known(self, saved: Iterable[Mapping[str, Any]]) -> None:
+        """Metrics of states that are saved, each of one: what comes must beat them all."""
+        for metrics in saved:
+            for goal in self.goals:
+                if (value := self._value(goal, metrics)) is not None:
+                    self._best[goal] = value
 
-    def _improves(self, goal: Goal, metrics: Mapping[str, float]) -> bool:
-        value = metrics.get(goal.metric)
-        if value is None or not goal.better(value, self._best.get(goal)):
-            return False
-        self._best[goal] = value
-        return True
+    def _value(self, goal: Goal, metrics: Mapping[str, Any]) -> float | None:
+        """A value that is better than all before."""
+        value = float(metrics.get(goal.metric, math.nan))
+        return value if goal.better(value, self._best.get(goal)) else None
 
 
 def _steps(value: int) -> int:

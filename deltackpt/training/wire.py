@@ -1,7 +1,11 @@
-"""Messages over a socket pair: eight bytes of length, msgpack, and file descriptors beside the length."""
+"""Messages over a socket pair: a head, msgpack, and file descriptors beside the head.
+
+A message that the socket may not hold at once travels as a memory file, so its sender never waits for a busy peer.
+"""
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
@@ -10,7 +14,9 @@ from typing import Any
 
 import msgspec
 
-_LENGTH = struct.Struct("<Q")
+# The length of the message, and whether it is in the last descriptor.
+_HEAD = struct.Struct("<Q?")
+_MAX_INLINE = 16 << 10
 _MAX_DESCRIPTORS = 4
 
 
@@ -28,7 +34,10 @@ class Wire:
         """PeerGoneError when nobody is there to receive it."""
         body = msgspec.msgpack.encode(message, enc_hook=bytes)
         try:
-            socket.send_fds(self._end, [_LENGTH.pack(len(body))], list(descriptors))
+            if len(body) > _MAX_INLINE:
+                self._send_aside(body, descriptors)
+                return
+            socket.send_fds(self._end, [_HEAD.pack(len(body), False)], list(descriptors))
             self._end.sendall(body)
         except OSError as error:
             raise PeerGoneError from error
@@ -38,14 +47,24 @@ class Wire:
         if not select.select([self._end], [], [], timeout)[0]:
             return None
         try:
-            head, descriptors, _, _ = socket.recv_fds(self._end, _LENGTH.size, _MAX_DESCRIPTORS)
-            body = self._exactly(_LENGTH.unpack(head + self._exactly(_LENGTH.size - len(head)))[0])
+            head, descriptors, _, _ = socket.recv_fds(self._end, _HEAD.size, _MAX_DESCRIPTORS)
+            length, aside = _HEAD.unpack(head + self._exactly(_HEAD.size - len(head)))
+            body = _read_aside(descriptors.pop(), length) if aside else self._exactly(length)
         except OSError as error:
             raise PeerGoneError from error
         return msgspec.msgpack.decode(body, type=kind, strict=False), descriptors
 
     def close(self) -> None:
         self._end.close()
+
+    def _send_aside(self, body: bytes, descriptors: Sequence[int]) -> None:
+        aside = os.memfd_create("deltackpt-message", os.MFD_CLOEXEC)
+        try:
+            with open(aside, "wb", closefd=False) as file:
+                file.write(body)
+            socket.send_fds(self._end, [_HEAD.pack(len(body), True)], [*descriptors, aside])
+        finally:
+            os.close(aside)
 
     def _exactly(self, length: int) -> bytes:
         pieces = []
@@ -56,3 +75,12 @@ class Wire:
             pieces.append(piece)
             length -= len(piece)
         return b"".join(pieces)
+
+
+def _read_aside(descriptor: int, length: int) -> bytes:
+    with open(descriptor, "rb") as file:
+        file.seek(0)
+        body = file.read()
+    if len(body) != length:
+        raise PeerGoneError
+    return body

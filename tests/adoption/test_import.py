@@ -13,9 +13,12 @@ from safetensors.torch import save_file
 
 from deltackpt import CorruptError, InvalidInputError, NotFoundError, Store
 from deltackpt.adoption.estimate import estimate
-from deltackpt.adoption.found import find_checkpoints, said_by_name
+from deltackpt.adoption.found import FoundCheckpoint, find_checkpoints
+from deltackpt.adoption.names import said_by_name
 from deltackpt.adoption.removal import Original
+from deltackpt.adoption.search import Place
 from deltackpt.fs.tree import ChangedError
+from deltackpt.ids import CommitId
 
 
 @pytest.mark.parametrize(
@@ -30,10 +33,18 @@ from deltackpt.fs.tree import ChangedError
         ("ckpt_7.safetensors", 7, {}),
         ("model-00001-of-00002.safetensors", None, {}),
         ("best.pt", None, {}),
+        ("iter_0000100", 100, {}),
+        ("500", 500, {}),
+        ("custom_checkpoint_0.pkl", None, {}),
+        ("epoch_12_acc_0.875.pth", None, {"epoch": 12, "acc": 0.875}),
     ],
 )
 def test_what_a_name_says(name: str, step: int | None, metrics: dict[str, float]) -> None:
     assert said_by_name(name) == (step, metrics)
+
+
+def found_at(*patterns: str | Path) -> tuple[FoundCheckpoint, ...]:
+    return find_checkpoints(map(str, patterns)).checkpoints
 
 
 @pytest.fixture
@@ -54,7 +65,7 @@ def run(tmp_path: Path, trained: list[dict[str, Any]]) -> Path:
 
 
 def test_a_run_is_committed_in_order_with_its_metrics(store: Store, run: Path, trained: list[dict[str, Any]]) -> None:
-    made = list(store.adopt(find_checkpoints([str(run / "checkpoint-*")])))
+    made = list(store.adopt(found_at(run / "checkpoint-*")))
     assert [one.commit.step for one in made] == [900, 1000, 1100]
     assert made[0].commit.metrics == {"loss": pytest.approx(trained[0]["loss"]), "eval_acc": 0.5, "epoch": 0.9}
     assert made[1].commit.parents == (made[0].commit.id,)
@@ -62,7 +73,7 @@ def test_a_run_is_committed_in_order_with_its_metrics(store: Store, run: Path, t
 
 
 def test_an_interrupted_import_goes_on(store: Store, run: Path) -> None:
-    found = find_checkpoints([str(run / "*")])
+    found = found_at(run / "*")
     next(iter(store.adopt(found)))
     again = list(store.adopt(found))
     assert [one.known for one in again] == [True, False, False]
@@ -71,7 +82,7 @@ def test_an_interrupted_import_goes_on(store: Store, run: Path) -> None:
 
 def test_originals_go_only_when_asked_and_come_back(store: Store, run: Path, tmp_path: Path) -> None:
     before = (run / "checkpoint-1000/optimizer.pt").read_bytes()
-    list(store.adopt(find_checkpoints([str(run / "*")]), remove_originals=True))
+    list(store.adopt(found_at(run / "*"), remove_originals=True))
     assert os.listdir(run) == []
     store.checkout("step:1000", tmp_path / "out")
     assert (tmp_path / "out/optimizer.pt").read_bytes() == before
@@ -80,7 +91,7 @@ def test_originals_go_only_when_asked_and_come_back(store: Store, run: Path, tmp
 @pytest.mark.parametrize("change", ["write", "add"])
 def test_what_changed_after_its_commit_is_not_removed(store: Store, run: Path, change: str) -> None:
     folder = run / "checkpoint-900"
-    found = find_checkpoints([str(folder)])
+    found = found_at(folder)
     list(store.adopt(found))
     if change == "write":
         (folder / "optimizer.pt").write_bytes(b"another")
@@ -94,33 +105,34 @@ def test_what_changed_after_its_commit_is_not_removed(store: Store, run: Path, c
 
 def test_a_link_to_the_newest_is_that_one(run: Path) -> None:
     (run / "last").symlink_to("checkpoint-1100")
-    assert len(find_checkpoints([str(run / "*")])) == 3
+    assert len(found_at(run / "*")) == 3
 
 
 def test_what_names_nothing_and_two_of_one_step_are_refused(run: Path) -> None:
     with pytest.raises(NotFoundError, match=r"nothing-\*"):
-        find_checkpoints([str(run / "nothing-*")])
+        found_at(run / "nothing-*")
     (run / "step-900").mkdir()
+    (run / "step-900/w.pt").touch()
     with pytest.raises(InvalidInputError, match="both of step 900"):
-        find_checkpoints([str(run / "*")])
+        found_at(run / "*")
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", ""])
 def test_what_changed_after_the_comparison_is_not_removed(run: Path, name: str) -> None:
     path = run / "checkpoint-900" / "optimizer.pt"
     subject = path if name else path.parent
-    original = Original.noted_at(str(subject))
+    original = Original.noted_at(Place(str(subject), str(subject)))
     before = path.stat()
     path.write_bytes(b"another")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(ChangedError, match="changed while"):
-        original.remove()
+        original.remove(CommitId(bytes(32)))
     assert path.read_bytes() == b"another"
     assert sorted(os.listdir(run)) == ["checkpoint-1000", "checkpoint-1100", "checkpoint-900"]
 
 
 def test_the_estimate_is_near_what_is_stored(store: Store, run: Path) -> None:
-    found = find_checkpoints([str(run / "*")])
+    found = found_at(run / "*")
     told = estimate(found)
     made = list(store.adopt(found))
     stored = sum(one.commit.stored_bytes for one in made)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 import torch
-from cli_program import Cli
-from safetensors.torch import load_file
+from cli_program import Cli, program
+from safetensors.torch import load_file, save_file
 
 from deltackpt import Store
 
@@ -24,6 +25,75 @@ def test_a_checkpoint_is_converted_without_a_store(cli: Cli, tmp_path: Path) -> 
     assert (unnamed.code, "name one with --format" in unnamed.err) == (2, True)
     assert cli("convert", tmp_path / "in.pt", tmp_path / "out", "--max-shard-size", "50").code == 0
     assert (tmp_path / "out" / "model.safetensors.index.json").exists()
+
+
+def checkpoint(folder: Path) -> Path:
+    """A folder of a run: a model in float32 and integers, and an optimizer."""
+    folder.mkdir()
+    model = {f"net.layers.{n}.weight": torch.full((64,), n / 3) for n in range(4)}
+    save_file(model | {"net.steps": torch.arange(8)}, folder / "model.safetensors")
+    torch.save({"state": {0: {"exp_avg": torch.ones(64)}}, "param_groups": [{"lr": 0.1}]}, folder / "optimizer.pt")
+    return folder
+
+
+def test_renamings_are_applied_one_after_the_other(cli: Cli, tmp_path: Path) -> None:
+    source, out = checkpoint(tmp_path / "run"), tmp_path / "out.safetensors"
+    renamings = ("--rename", r"^net\.=>", "--rename", r"^layers\.(\d+)=>h.\1", "--rename", r"h\.0=>first")
+    assert cli("convert", source, out, "--part", "model", *renamings).code == 0
+    names = ["first.weight", "h.1.weight", "h.2.weight", "h.3.weight", "steps"]
+    assert sorted(load_file(out)) == names
+    wrong = cli("convert", source, tmp_path / "x.pt", "--part", "model", "--rename", r"\d=>", "--rename", "x=>y")
+    assert (wrong.code, "4 tensors would be named 'net.layers..weight'; rename them apart" in wrong.err) == (2, True)
+    assert not (tmp_path / "x.pt").exists()
+
+
+def test_options_together_and_from_a_store_alike(cli: Cli, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "run")
+    Store.init(tmp_path / "s").commit_path(source)
+    options = ("--part", "model", "--select", "*.layers.*", "--dtype", "bf16", "--rename", r"^net\.=>")
+    for suffix, name in (("pt", "pytorch_model"), ("gguf", "model"), ("safetensors", "model")):
+        shards = (*options, "--max-shard-size", "256", "--format", suffix)
+        assert cli("convert", source, tmp_path / f"direct-{suffix}", *shards).code == 0
+        stored = tmp_path / f"stored-{suffix}"
+        assert cli("--store", tmp_path / "s", "checkout", "main", "-o", stored, *shards).code == 0
+        found = {path.name: path.read_bytes() for path in stored.iterdir()}
+        assert found == {path.name: path.read_bytes() for path in (tmp_path / f"direct-{suffix}").iterdir()}
+        assert f"{name}-00002-of-00002.{'bin' if suffix == 'pt' else suffix}" in found
+    shards = sorted((tmp_path / "stored-safetensors").glob("*.safetensors"))
+    tensors = {name: one for shard in shards for name, one in load_file(shard).items()}
+    assert tensors.keys() == {f"layers.{n}.weight" for n in range(4)}
+    assert all(one.equal(torch.full((64,), int(name[7]) / 3).bfloat16()) for name, one in tensors.items())
+
+
+def test_a_size_of_shards_leaves_the_format_to_the_name(cli: Cli, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "run")
+    for out, first in (
+        ("out", "model-00001-of-00002.safetensors"),
+        ("out.pt", "pytorch_model-00001-of-00002.bin"),
+        ("out.onnx", "model-00001-of-00002.onnx.data"),
+    ):
+        assert cli("convert", source, tmp_path / out, "--part", "model", "--max-shard-size", "600").code == 0
+        assert (tmp_path / out / first).exists()
+    refused = cli("convert", source, tmp_path / "out.npz", "--part", "model", "--max-shard-size", "600")
+    told = "an archive of NumPy is one file; choose safetensors or pt, or leave the size out"
+    assert (refused.code, refused.err) == (2, f"deltackpt: {told}\n")
+
+
+def test_what_cannot_be_converted_is_one_line_or_left_out(cli: Cli, tmp_path: Path) -> None:
+    source, out = tmp_path / "run.pt", tmp_path / "out.npz"
+    torch.save({"model": {"w": torch.ones(2)}, "args": argparse.Namespace(lr=0.1), "epoch": 3}, source)
+    refused = cli("convert", source, out)
+    told = "'args' in run.pt: argparse.Namespace cannot be converted; "
+    advice = "leave it out with --select or --part, or convert the rest with --lossy"
+    assert (refused.code, refused.err, out.exists()) == (2, f"deltackpt: {told}{advice}\n", False)
+    assert cli("convert", source, tmp_path / "model.npz", "--part", "model").code == 0
+    assert cli("convert", source, tmp_path / "selected.npz", "--select", "model/*").code == 0
+    lossy = program("convert", source.name, out.name, "--lossy", cwd=tmp_path)
+    assert (lossy.code, out.exists()) == (0, True)
+    assert lossy.err.splitlines() == [
+        "'args' in run.pt: argparse.Namespace; left out but for the tensors in it",
+        "'epoch': npz has no place for such values; left out",
+    ]
 
 
 def test_every_commit_of_a_line_has_a_name_of_its_own(cli: Cli, tmp_path: Path) -> None:

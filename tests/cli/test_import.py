@@ -18,7 +18,7 @@ def test_a_run_is_planned_then_imported_then_known(cli: Cli, tmp_path: Path) -> 
     assert [line.split()[:2] for line in planned.lines[:-1]] == [["step", "900"], ["step", "1000"]]
     assert planned.lines[-1].startswith("2 checkpoints, 8.00 kB, in about ")
     assert cli("--store", tmp_path / "s", "log", "--json").document == []
-    done = cli(*arguments, "--json").document
+    done = cli(*arguments, "--json").document["checkpoints"]
     assert [(one["step"], one["metrics"], one["known"]) for one in done] == [
         (900, {"loss": 0.5}, False),
         (1000, {"loss": 0.5}, False),

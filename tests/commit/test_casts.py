@@ -134,7 +134,8 @@ def test_another_writer_was_first_with_the_wide_values(store: Store, monkeypatch
     old = {"optimizer": {"w": torch.randn(700, 400) * 0.02}}
     wide = {"optimizer": {"w": old["optimizer"]["w"] * (1 + 1e-4)}}
     store.commit(old, step=1, branch="theirs")
-    # Under a name that has no base anywhere, so that theirs is of a higher rank than ours.
+    # Against a commit that is no help, so that theirs is of a higher rank than ours.
+    store.commit({"nothing": torch.zeros(3)}, branch="empty")
     state = {"model": {"w": wide["optimizer"]["w"].bfloat16()}, "optimizer": {"master": wide["optimizer"]["w"]}}
     publish, attempts = Transaction.publish, []
 
@@ -149,7 +150,7 @@ def test_another_writer_was_first_with_the_wide_values(store: Store, monkeypatch
             raise
 
     monkeypatch.setattr(Transaction, "publish", overtaken)
-    store.commit(state, step=1, branch="ours")
+    store.commit(state, step=1, branch="ours", base="empty")
     assert "stale" in attempts
     assert_same(Store(store.path, options=Options(cache_bytes=0)).load("ours"), state)
     assert store.verify(data=True).ok

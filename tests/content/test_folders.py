@@ -1,23 +1,16 @@
-"""Folders that real libraries write: the same folder again, its tensors typed, the second checkpoint of a run cheap."""
+"""Folders that real libraries write: the same folder again, its tensors typed."""
 
 from __future__ import annotations
 
-import json
 import os
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gguf
 import megatron_folders
 import numpy as np
-import onnx
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
-import zarr
-from onnx import helper, numpy_helper
+from folder_writers import WITH_OPTIMIZER, WRITERS, State, Write, trainer, untied
 from safetensors import safe_open
 from safetensors.torch import save_file
 from skeleton_round_trip import assert_same
@@ -25,85 +18,6 @@ from torch.utils._pytree import tree_leaves
 from trees import listed
 
 from deltackpt import Commit, Store
-
-State = dict[str, Any]
-Write = Callable[[Path, State], None]
-
-
-def untied(state: State) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in state["model"].items()}
-
-
-def trainer(folder: Path, state: State) -> None:
-    """The files of Transformers' Trainer, the model in two shards."""
-    tensors, half = untied(state), len(state["model"]) // 2
-    shards = [dict(list(tensors.items())[:half]), dict(list(tensors.items())[half:])]
-    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
-    for name, shard in zip(names, shards, strict=True):
-        save_file(shard, folder / name, {"format": "pt"})
-    index = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}, indent=2))
-    torch.save(state["optimizer"], folder / "optimizer.pt")
-    torch.save({"last_epoch": state["step"], "_last_lr": [0.1]}, folder / "scheduler.pt")
-    torch.save({"python": (3, (1, 2), None), "cpu": state["rng"]["torch"]}, folder / "rng_state.pth")
-    (folder / "trainer_state.json").write_text(json.dumps({"global_step": state["step"], "log_history": []}))
-
-
-def deepspeed(folder: Path, state: State) -> None:
-    """The layout of DeepSpeed's ZeRO: a folder of the step, and the name of the newest beside it."""
-    step = folder / f"global_step{state['step']}"
-    step.mkdir()
-    torch.save({"module": state["model"], "global_steps": state["step"]}, step / "mp_rank_00_model_states.pt")
-    for rank in range(2):
-        optimizer = {"optimizer_state_dict": state["optimizer"], "zero_stage": 1, "rank": rank}
-        torch.save(optimizer, step / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
-    (folder / "latest").write_text(step.name)
-
-
-def distributed(folder: Path, state: State) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        saved = {"model": state["model"], "optim": state["optimizer"], "step": state["step"]}
-        dcp.save(saved, checkpoint_id=folder, no_dist=True)
-
-
-def legacy(folder: Path, state: State) -> None:
-    torch.save(state["model"], folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
-    torch.save(state["optimizer"], folder / "optimizer.bin", _use_new_zipfile_serialization=False)
-
-
-def arrays(folder: Path, state: State) -> None:
-    with (folder / "weights.npz").open("wb") as file:
-        np.savez(file, **{name: tensor.numpy() for name, tensor in untied(state).items()})
-
-
-def onnx_model(folder: Path, state: State) -> None:
-    initializers = [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in untied(state).items()]
-    model = helper.make_model(helper.make_graph([], "graph", [], [], initializers))
-    onnx.save(model, folder / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
-
-
-def gguf_model(folder: Path, state: State) -> None:
-    writer = gguf.GGUFWriter(folder / "m.gguf", "llama")
-    for name, tensor in untied(state).items():
-        writer.add_tensor(name, tensor.numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def zarr_arrays(folder: Path, state: State) -> None:
-    group = zarr.open_group(folder / "arrays.zarr", mode="w", zarr_format=3)
-    for name, tensor in untied(state).items():
-        array = tensor.numpy()
-        group.create_array(name, shape=array.shape, dtype=array.dtype, chunks=array.shape, compressors=None)[...] = (
-            array
-        )
-
-
-WITH_OPTIMIZER = [trainer, deepspeed, distributed, legacy]
-WRITERS = [*WITH_OPTIMIZER, arrays, onnx_model, gguf_model, zarr_arrays]
 
 
 def written(write: Write, folder: Path, state: State) -> Path:
@@ -135,24 +49,6 @@ def test_a_run_of_folders(store: Store, tmp_path: Path, trained: list[State], wr
         kept = [state["model"], state["optimizer"] if write in WITH_OPTIMIZER else None]
         assert typed_bytes(commit) >= 0.99 * tensor_bytes(kept)
     assert store.verify(data=True).problems == []
-
-
-@pytest.mark.parametrize("write", WRITERS)
-def test_tensors_are_those_of_a_live_state(store: Store, tmp_path: Path, trained: list[State], write: Write) -> None:
-    live = store.commit(trained[0])
-    folder = store.commit(written(write, tmp_path / "c", trained[0]), branch="folders")
-    assert folder.stored_bytes < 0.05 * live.stored_bytes
-
-
-@pytest.mark.parametrize("write", WITH_OPTIMIZER)
-def test_the_second_folder_costs_what_the_live_state_costs(tmp_path: Path, trained: list[State], write: Write) -> None:
-    """The numbers of steps in names hide nothing."""
-    with Store.init(tmp_path / "live") as live, Store.init(tmp_path / "folders") as folders:
-        costs = []
-        for state in trained[:2]:
-            folder = written(write, tmp_path / f"global_step{state['step']}", state)
-            costs.append((folders.commit(folder).stored_bytes, live.commit(state).stored_bytes))
-    assert costs[1][0] < 1.1 * costs[1][1] + 8192
 
 
 def test_the_state_of_a_trainers_folder(store: Store, tmp_path: Path, trained: list[State]) -> None:

@@ -65,6 +65,30 @@ def tensors(path: Path) -> dict[str, tuple[Any, ...]]:
     return {one.name: (one.tensor_type.name, one.shape.tolist(), one.data.tobytes()) for one in found}
 
 
+def test_shards_are_those_of_llama_cpp(tmp_path: Path) -> None:
+    source, out = quantised(tmp_path / "in.gguf", strings="a"), tmp_path / "out"
+    whole, total = tensors(source), sum(len(raw) for *_, raw in tensors(source).values())
+    written = convert_path(str(source), str(out), Conversion("gguf", shard_bytes=total // 3))
+    files = sorted(out.iterdir())
+    assert [path.name for path in files] == [
+        f"model-{n:05d}-of-{len(files):05d}.gguf" for n in range(1, len(files) + 1)
+    ]
+    assert len(files) >= 3
+    assert written == sum(path.stat().st_size for path in files)
+    assert {name: one for path in files for name, one in tensors(path).items()} == whole
+    for number, path in enumerate(files):
+        told = {key: field.contents() for key, field in GGUFReader(path).fields.items() if key.startswith("split.")}
+        assert told == {"split.no": number, "split.count": len(files), "split.tensors.count": len(whole)}
+    own = keys(source)
+    own.pop("general.alignment")
+    assert {key: value for key, value in keys(files[0]).items() if not key.startswith("split.")} == own
+    convert_path(str(out), str(tmp_path / "again.gguf"), Conversion("gguf"), part="model")
+    assert tensors(tmp_path / "again.gguf") == whole
+    assert keys(tmp_path / "again.gguf") == own
+    convert_path(str(source), str(tmp_path / "one"), Conversion("gguf", shard_bytes=10**9))
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["model.gguf"]
+
+
 def test_every_type_and_shape_is_read_by_the_library(tmp_path: Path) -> None:
     expected = plain(TYPES)
     out = tmp_path / "out.gguf"

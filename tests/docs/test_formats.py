@@ -18,12 +18,13 @@ import megatron_folders
 import numpy
 import onnx
 import pytest
-import tool_folders
 import torch
 import torch.distributed.checkpoint as dcp
 import zarr
+from costs import committed
 from environments import ORBAX, ROOT, TENSORFLOW
 from safetensors.torch import save_file
+from tool_folders import TOOLS, written
 from trees import listed
 
 from deltackpt import DeltackptError, Store
@@ -189,7 +190,7 @@ def part_of(path: Path) -> str | None:
     return "model" if any(path.glob("model*")) else None
 
 
-def written(line: str) -> None:
+def put(line: str) -> None:
     """Put a row in the place of that of the same name, when the page is to be made anew."""
     if not os.environ.get("DELTACKPT_WRITE_PAGES"):
         return
@@ -206,14 +207,24 @@ def yes(true: bool) -> str:
     return "yes" if true else "no"
 
 
-def folder_row(store: Store, path: Path, name: str) -> str:
-    """The row of a folder that a training tool wrote."""
-    tool_folders.written(name, path)
-    commit = store.commit_path(path)
-    store.checkout("main", back := path.with_name("back"))
-    typed = 1 - sum(part.untyped for part in commit.parts) / commit.logical_bytes
-    parts = ", ".join(f"`{part.name}`" for part in commit.parts if part.name)
-    return f"| {name} | {yes(listed(path) == listed(back))} | {share(typed)} | {parts} |"
+def folder_row(folder: Path, name: str) -> str:
+    """The row of a training tool: what is true of two checkpoints of a real run."""
+    tool = TOOLS[name]
+    paths = written(tool, folder / "run")
+    with Store.init(folder / "store") as store:
+        commits = [store.commit_path(path) for path in paths]
+        for path, commit in zip(paths, commits, strict=True):
+            store.checkout(commit.id, back(path))
+    same = all(listed(path) == listed(back(path)) for path in paths)
+    typed = 1 - sum(part.untyped for part in commits[1].parts) / commits[1].logical_bytes
+    live = committed(folder / "live", [tool.live(path) for path in paths])
+    cheap = commits[1].stored_bytes < 1.02 * live[1].stored_bytes
+    parts = ", ".join(f"`{part.name}`" for part in commits[1].parts if part.name) or "none"
+    return f"| {name} | {yes(same)} | {share(typed)} | {yes(cheap)} | {parts} |"
+
+
+def back(path: Path) -> Path:
+    return path.with_suffix(".back")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -223,17 +234,17 @@ def folder_row(store: Store, path: Path, name: str) -> str:
 )
 def test_the_matrix(store: Store, tmp_path: Path, name: str) -> None:
     (folder := tmp_path / "files").mkdir()
-    written(line := row(store, folder, name))
+    put(line := row(store, folder, name))
     assert line in PAGE.read_text().splitlines()
 
 
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("name", tool_folders.WRITERS)
-def test_the_folders_of_training_tools(store: Store, tmp_path: Path, name: str) -> None:
-    assert folder_row(store, tmp_path / "checkpoint", name) in PAGE.read_text().splitlines()
+@pytest.mark.parametrize("name", [pytest.param(name, marks=tool.marks) for name, tool in TOOLS.items()])
+def test_the_folders_of_training_tools(tmp_path: Path, name: str) -> None:
+    assert folder_row(tmp_path, name) in PAGE.read_text().splitlines()
 
 
 def test_the_tables_have_no_other_rows() -> None:
     lines = PAGE.read_text().splitlines()
     rows = [line for line in lines if line.startswith("| ") and not line.startswith(("| format |", "| folder |"))]
-    assert [line.split(" | ")[0].removeprefix("| ") for line in rows] == [*FORMATS, *tool_folders.WRITERS]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in rows] == [*FORMATS, *TOOLS]

@@ -9,7 +9,6 @@ from pathlib import Path
 import google_crc32c
 import ml_dtypes
 import numpy as np
-import pytest
 from environments import TENSORFLOW
 from folders import folder_of, reading_of, tensors_below
 from hypothesis import given
@@ -84,11 +83,12 @@ def test_the_checksum_is_the_librarys(data: bytes) -> None:
 
 
 @TENSORFLOW.wanted
-@pytest.mark.parametrize("prefix", ["saved/ckpt", "object/ckpt-10"])
-def test_tensorflow_reads_the_same_from_files_it_has_just_written(tmp_path: Path, prefix: str) -> None:
+def test_tensorflow_reads_the_same_from_files_it_has_just_written(tmp_path: Path) -> None:
     TENSORFLOW.run(HERE / "golden/make_tensorflow.py", tmp_path)
-    theirs = json.loads(TENSORFLOW.run(HERE / "read_tensorflow.py", tmp_path / prefix))
-    found = tensors_below(tmp_path)[f"{prefix}.data-00000-of-00001"]
-    assert {name.removesuffix(VARIABLE_SUFFIX): (shape, raw) for name, (_, shape, raw) in theirs.items()} == {
-        name: (list(span.shape), plain.hex()) for name, (span, plain) in found.items()
-    }
+    prefixes = ("saved/ckpt", "object/ckpt-10")
+    told = TENSORFLOW.run(HERE / "read_tensorflow.py", *(tmp_path / prefix for prefix in prefixes)).splitlines()
+    for prefix, theirs in zip(prefixes, map(json.loads, told), strict=True):
+        found = tensors_below(tmp_path)[f"{prefix}.data-00000-of-00001"]
+        assert {name.removesuffix(VARIABLE_SUFFIX): (shape, raw) for name, (_, shape, raw) in theirs.items()} == {
+            name: (list(span.shape), plain.hex()) for name, (span, plain) in found.items()
+        }

@@ -86,6 +86,28 @@ def test_several_models_and_optimizers(tmp_path: Path) -> None:
     assert all(torch.equal(a.weight, b.weight) for a, b in zip(models, others, strict=True))
 
 
+def test_every_data_loader_goes_on_where_it_stood(tmp_path: Path) -> None:
+    pytest.importorskip("torchdata")
+
+    def made() -> tuple[Any, list[Any]]:
+        stateful = accelerate.utils.DataLoaderConfiguration(use_stateful_dataloader=True)
+        accelerator = accelerate.Accelerator(cpu=True, dataloader_config=stateful)
+        loaders = [torch.utils.data.DataLoader(torch.arange(count), batch_size=2) for count in (20, 10)]
+        _, *loaders = accelerator.prepare(nn.Linear(1, 1), *loaders)
+        return accelerator, loaders
+
+    accelerator, loaders = made()
+    with checkpointer(accelerator, tmp_path / "s") as ckpt:
+        for (batch, other), _ in zip(zip(*loaders, strict=False), range(3), strict=False):
+            seen = [batch.tolist(), other.tolist()]
+        ckpt.save(wait=True)
+    assert seen == [[4, 5], [4, 5]]
+    again, loaders = made()
+    with checkpointer(again, tmp_path / "s") as ckpt:
+        ckpt.resume("must")
+        assert [next(iter(loader)).tolist() for loader in loaders] == [[6, 7], [6, 7]]
+
+
 def test_nothing_was_prepared(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"call accelerator.prepare\(...\) first"):
         checkpointer(accelerate.Accelerator(cpu=True), tmp_path / "s")

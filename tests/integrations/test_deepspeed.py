@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import filecmp
 import os
+import re
 import socket
 import subprocess
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
 from environments import DEEPSPEED, ROOT
 
 from deltackpt import Store
@@ -18,21 +17,21 @@ from deltackpt import Store
 pytestmark = DEEPSPEED.wanted
 HERE = Path(__file__).parent
 TRAINEE = HERE / "deepspeed_trainee.py"
+STAGES = (0, 1, 2, 3)
+
+Outcome = tuple[int, list[list[str]], str]
 
 
-Outcomes = list[tuple[int, list[str], str]]
-Whole = tuple[Path, Outcomes]
-
-
-def train(folder: Path, stage: int, steps: int, *options: str) -> Outcomes:
-    """Exit code, what was told and stderr of each of two ranks."""
+def train(folder: Path, stages: Sequence[int], steps: int, *options: str) -> list[Outcome]:
+    """Exit code, what was told of each stage, and stderr, of each of two ranks."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     python = DEEPSPEED.made(Path(os.environ[DEEPSPEED.variable]).absolute())
+    chosen = ",".join(map(str, stages))
     started = [
         subprocess.Popen(
-            [str(part) for part in (python, TRAINEE, rank, 2, port, folder, stage, steps, *options)],
+            [str(part) for part in (python, TRAINEE, rank, 2, port, folder, chosen, steps, *options)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -41,10 +40,13 @@ def train(folder: Path, stage: int, steps: int, *options: str) -> Outcomes:
         for rank in range(2)
     ]
     told = [process.communicate(timeout=200) for process in started]
-    return [
-        (process.returncode, [line for line in out.splitlines() if line[:1].isdecimal() or line.startswith("end")], err)
-        for process, (out, err) in zip(started, told, strict=True)
-    ]
+    return [(process.returncode, by_stage(out), err) for process, (out, err) in zip(started, told, strict=True)]
+
+
+def by_stage(out: str) -> list[list[str]]:
+    """Losses and digest of each stage, of all that a rank told."""
+    _, *stages = re.split(r"^stage \d\n", out, flags=re.MULTILINE)
+    return [re.findall(r"^(?:\d|end).*", told, flags=re.MULTILINE) for told in stages]
 
 
 def same_folders(one: Path, other: Path) -> bool:
@@ -53,24 +55,8 @@ def same_folders(one: Path, other: Path) -> bool:
     return same == names == sorted(path.name for path in other.iterdir())
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Whole]:
-    """A run of six steps with the given ZeRO stage, in a folder that tests may write more to."""
-
-    @cache
-    def made(stage: int) -> Whole:
-        folder = tmp_path_factory.mktemp(f"stage-{stage}")
-        outcomes = train(folder, stage, 6, "saved_16_bit=True")
-        assert [code for code, _, _ in outcomes] == [0, 0], outcomes
-        return folder, outcomes
-
-    return made
-
-
-@pytest.mark.parametrize("stage", range(4))
-def test_every_tag_is_a_commit_of_the_same_bytes(whole: Callable[[int], Whole], stage: int) -> None:
-    folder, _ = whole(stage)
-    (folder / "out").mkdir()
+def assert_commits(folder: Path, stage: int) -> None:
+    """Every tag of a run of six steps is a commit of the same bytes."""
     with Store(folder / "store") as store:
         assert [(commit.step, commit.message) for commit in store.log("main")] == [
             *((step, f"global_step{step}") for step in (6, 4, 2))
@@ -81,33 +67,47 @@ def test_every_tag_is_a_commit_of_the_same_bytes(whole: Callable[[int], Whole], 
         newest = store.resolve("main")
         assert {part.name for part in newest.parts} >= ({"model", "optimizer"} if stage else {"model"})
         assert newest.config["zero_optimization"]["stage"] == stage
-    if stage > 1:
-        told = DEEPSPEED.run(HERE / "deepspeed_consolidated.py", folder).splitlines()
-        assert told[-1] == "the same float32 weights", told
 
 
-def test_a_run_that_loaded_nothing_does_not_go_on_a_branch_with_commits(whole: Callable[[int], Whole]) -> None:
-    folder, _ = whole(1)
-    outcomes = train(folder, 1, 2, "save_dir='anew'")
-    assert [code for code, _, _ in outcomes] == [1, 1]
-    reason = "branch 'main' has commits already; resume from one of them, or choose another branch"
-    assert all(reason in said for _, _, said in outcomes)
-    assert not list((folder / "anew").iterdir())
-
-
-@pytest.mark.parametrize("stage", range(4))
-def test_a_run_goes_on_from_any_commit_as_if_it_had_never_stopped(whole: Callable[[int], Whole], stage: int) -> None:
-    folder, before = whole(stage)
-    after = train(folder, stage, 8, "resume='step:2'", "save_dir='again'", "folders='newest'")
-    assert [code for code, _, _ in after] == [0, 0], after
-    for (_, told, _), (_, again, _) in zip(before, after, strict=True):
-        assert again[:4] == told[2:6]
+def assert_went_on(folder: Path) -> None:
+    """A run from the second step to the eighth left the other line, and of its own folders the newest."""
     with Store(folder / "store") as store:
         assert [commit.message for commit in store.log("main")] == [f"global_step{step}" for step in (8, 6, 4, 2)]
         assert [name for name in store.branches() if name.startswith("abandoned/")]
     left = {path.name for path in (folder / "again").iterdir() if path.is_dir()}
     assert left == {"global_step2", "global_step6", "global_step8"}
     assert (folder / "again" / "latest").read_text() == "global_step8"
+
+
+def test_every_tag_is_a_commit_and_a_run_goes_on_from_any_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    folders = [tmp_path / f"stage-{stage}" for stage in STAGES]
+    before = train(tmp_path, STAGES, 6, "saved_16_bit=True")
+    assert [code for code, _, _ in before] == [0, 0], before
+    for stage, folder in zip(STAGES, folders, strict=True):
+        (folder / "out").mkdir()
+        assert_commits(folder, stage)
+    told = DEEPSPEED.run(HERE / "deepspeed_consolidated.py", *folders[2:]).splitlines()
+    assert [line for line in told if line.startswith("stage-")] == [
+        *(f"stage-{stage}: the same float32 weights" for stage in STAGES[2:])
+    ]
+
+    after = train(tmp_path, STAGES, 8, "resume='step:2'", "save_dir='again'", "folders='newest'")
+    assert [code for code, _, _ in after] == [0, 0], after
+    for (_, whole, _), (_, again, _) in zip(before, after, strict=True):
+        assert [told[2:6] for told in whole] == [told[:4] for told in again]
+        assert [len(told) for told in whole] == [7] * len(STAGES)
+    for folder in folders:
+        assert_went_on(folder)
+
+
+def test_a_run_that_loaded_nothing_does_not_go_on_a_branch_with_commits(tmp_path: Path) -> None:
+    with Store.init(tmp_path / "stage-1" / "store") as store:
+        store.commit({"step": 1})
+    outcomes = train(tmp_path, [1], 2, "save_dir='anew'")
+    assert [code for code, _, _ in outcomes] == [1, 1]
+    reason = "branch 'main' has commits already; resume from one of them, or choose another branch"
+    assert all(reason in said for _, _, said in outcomes)
+    assert not list((tmp_path / "stage-1" / "anew").iterdir())
 
 
 def test_what_is_missing_when_it_is_to_be_committed_is_named(tmp_path: Path) -> None:

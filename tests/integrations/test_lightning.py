@@ -115,3 +115,11 @@ def test_what_is_no_stub_says_so(tmp_path: Path) -> None:
         DeltackptIO(tmp_path / "s").load_checkpoint(tmp_path / "x.ckpt")
     with pytest.raises(TypeError, match="storage_options"):
         DeltackptIO(tmp_path / "s").save_checkpoint({}, tmp_path / "y.ckpt", storage_options={})
+
+
+def test_a_file_that_somebody_else_removed_is_written_again(tmp_path: Path) -> None:
+    plugin = DeltackptIO(tmp_path / "s")
+    plugin.remove_checkpoint(tmp_path / "last.ckpt")
+    plugin.save_checkpoint({"global_step": 1}, tmp_path / "last.ckpt")
+    assert plugin.load_checkpoint(tmp_path / "last.ckpt") == {"global_step": 1}
+    plugin.teardown()

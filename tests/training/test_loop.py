@@ -71,8 +71,24 @@ def test_a_better_metric_and_a_milestone_save_by_themselves(run: Run, tmp_path: 
 def test_what_is_best_is_still_known_after_a_resume(run: Run, tmp_path: Path) -> None:
     keep = Keep(best="min:val", last=99)
     trained(run, tmp_path, 2, lambda ckpt, step: ckpt.log(val=1.0) if step == 1 else None, keep=keep)
-    trained(run, tmp_path, 5, lambda ckpt, step: ckpt.log(val={2: 2.0, 3: 0.5}[step]) if step < 4 else None, keep=keep)
-    assert saved(tmp_path) == {2: "best val", 4: "best val", 5: ""}
+    values = {2: 2.0, 3: 0.5, 5: 0.7}
+    for steps in (3, 6):
+        trained(run, tmp_path, steps, lambda ckpt, step: ckpt.log(val=values.get(step, 9.0)), keep=keep)
+    assert saved(tmp_path) == {2: "best val", 3: "", 4: "best val", 6: ""}
+    trained(run, tmp_path, 8, lambda ckpt, step: ckpt.log(val=0.6), keep=keep, every=1)
+    assert saved(tmp_path)[7] == "", "better than the last commit, not than the best of the line"
+
+
+def test_a_best_state_that_was_skipped_is_not_the_one_to_beat(tmp_path: Path) -> None:
+    options = {"extra": {"noise": Noise(4 << 20)}, "nice": 19, "keep": Keep(best="min:val", last=99)}
+    with Checkpointer(tmp_path / "s", on_busy="skip", **options) as ckpt:
+        ckpt.resume()
+        for step, value in enumerate([3.0, 1.0]):
+            ckpt.step(step, metrics={"val": value})
+        assert ckpt.skipped == 1
+        ckpt.wait()
+        ckpt.step(2, metrics={"val": 2.0})
+    assert saved(tmp_path) == {1: "best val", 3: "best val"}
 
 
 def test_a_late_metric_belongs_to_its_step(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -113,6 +129,24 @@ def test_without_the_generator(run: Run, tmp_path: Path) -> None:
     with checkpointer(again, str(tmp_path / "s"), worker="thread") as ckpt:
         assert ckpt.resume("must") == 3
         assert torch.equal(again.model.emb.weight, run.model.emb.weight)
+    for late in (ckpt.save, lambda: ckpt.step(3)):
+        with pytest.raises(InvalidInputError, match="closed; save before its with block ends"):
+            late()
+
+
+def test_save_within_a_step_holds_the_whole_step(run: Run, tmp_path: Path) -> None:
+    kept = {}
+
+    def body(ckpt: Checkpointer, step: int) -> None:
+        kept[step + 1] = run.model.emb.weight.clone()
+        if step in (0, 2):
+            ckpt.save(wait=step == 2)
+
+    trained(run, tmp_path, 5, body, every=2)
+    assert set(saved(tmp_path)) == {1, 2, 3, 4, 5}
+    with Store(tmp_path / "s") as store:
+        for step, weights in kept.items():
+            assert torch.equal(store.load(f"step:{step}", part="model")["emb.weight"], weights)
 
 
 def test_a_branch_with_commits_is_not_written_over_from_step_0(run: Run, tmp_path: Path) -> None:
@@ -148,6 +182,20 @@ def test_nothing_is_written_while_writes_are_paused(run: Run, tmp_path: Path) ->
         run.train_step()
         ckpt.step(6)
     assert set(saved(tmp_path)) == {6}
+
+
+@pytest.mark.parametrize("worker", ["process", "thread"])
+def test_a_pause_begins_when_the_policy_has_deleted(tmp_path: Path, worker: str) -> None:
+    keep = Keep(last=1)
+    with Checkpointer(tmp_path / "s", extra={"noise": Noise(1 << 16)}, every=1, keep=keep, worker=worker) as ckpt:
+        ckpt.resume()
+        for step in range(3):
+            ckpt.step(step)
+        with ckpt.paused_writes():
+            before = sorted(path.name for path in (tmp_path / "s").rglob("*"))
+            assert set(saved(tmp_path)) == {3}
+            ckpt.step(3)
+            assert sorted(path.name for path in (tmp_path / "s").rglob("*")) == before
 
 
 def test_what_fell_due_in_a_pause_is_saved_after_it(run: Run, tmp_path: Path) -> None:

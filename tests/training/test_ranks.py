@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from rank_meeting import failing, meet  # noqa: E402 - it needs torch
 from torch import multiprocessing  # noqa: E402
 
 from deltackpt.errors import DeltackptError, NotFoundError  # noqa: E402
+from deltackpt.training.preflight import opened  # noqa: E402
 from deltackpt.training.ranks import Ranks  # noqa: E402
 
 
@@ -30,3 +33,15 @@ def test_no_rank_waits_for_one_that_failed(tmp_path: Path, error: Exception, fir
 def test_one_rank_is_its_own_first() -> None:
     with pytest.raises(DeltackptError, match="as it is"):
         Ranks().from_first(lambda: failing(DeltackptError("as it is")))
+
+
+def test_jobs_that_begin_at_once_make_one_store(tmp_path: Path) -> None:
+    begin = threading.Barrier(4)
+
+    def job(at: int) -> str:
+        begin.wait()
+        with opened(str(tmp_path / "s")) as store:
+            return store.commit({"at": at}, branch=f"job-{at}").branch
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(job, range(4))) == [f"job-{at}" for at in range(4)]

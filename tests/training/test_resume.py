@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deltackpt import Checkpointer, InvalidInputError, Keep, NotFoundError, Store
+from deltackpt import Checkpointer, CorruptError, InvalidInputError, Keep, NotFoundError, Store
 from deltackpt.fs.kind import filesystem_kind
 from deltackpt.history.provenance import environment
 
@@ -87,6 +88,29 @@ def test_commits_that_are_not_finite_are_passed_over(path: Path, caplog: pytest.
     assert "(step 8)" in caplog.text
     train(path, 8)
     assert steps_of(path) == [8, 6, 4, 2]
+
+
+def test_a_damaged_commit_names_the_one_before_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = torch.nn.Linear(300, 300)
+    with Checkpointer(tmp_path / "s", model=model, every=1, worker="thread") as ckpt:
+        for step in ckpt.steps(3):
+            with torch.no_grad():
+                model.weight.normal_()
+            if step == 2:
+                ckpt.wait()
+                before = set((tmp_path / "s" / "packs").rglob("*.pack"))
+    (newest,) = set((tmp_path / "s" / "packs").rglob("*.pack")) - before
+    newest.chmod(0o644)
+    with newest.open("r+b") as file:
+        file.seek(newest.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    with Checkpointer(tmp_path / "s", model=model, worker="thread") as ckpt:
+        with pytest.raises(CorruptError, match="run `deltackpt verify`"):
+            ckpt.resume()
+        assert "is damaged; the one before it is" in caplog.text
+        assert ckpt.resume(caplog.text.split("resume('")[1].split("'")[0]) == 2
 
 
 def test_a_thinned_commit_names_the_nearest_full_one(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -225,5 +249,7 @@ def test_what_does_not_fit_a_new_branch_is_listed_refused_renamed_or_left_out(
     with Store(path) as store:
         assert torch.equal(model.embedding.weight, store.load("main")["model"]["emb.weight"])
     assert "model/out.weight (stored [48, 192], here [7, 7])" in caplog.text
+    with pytest.raises(InvalidInputError, match="load= names 'modle', and handed over were model"):
+        Checkpointer(path, model=Other(), branch="sft", start_from="main", load=("modle",))
     with pytest.raises(InvalidInputError, match="two stored tensors one name"):
         started(strict=False, rename={"emb": "out", "block.0": "out"})

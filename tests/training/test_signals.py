@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -94,3 +98,61 @@ def test_signals_go_back_to_whoever_had_them(tmp_path: Path) -> None:
     with checkpointer(made(), str(tmp_path / "s")):
         assert signal.getsignal(signal.SIGTERM) != before[0]
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == before
+
+
+def test_one_that_comes_after_the_last_step_still_ends_the_program(tmp_path: Path) -> None:
+    from trainee import checkpointer, made
+
+    def script() -> None:
+        run = made()
+        with checkpointer(run, str(tmp_path / "s"), worker="thread") as ckpt:
+            for _ in ckpt.steps(2):
+                run.train_step()
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended:
+        script()
+    assert ended.value.code == 143
+    assert heads(tmp_path / "s")[0] == 2
+
+
+def idle(trainer: Connection) -> None:
+    trainer.send("here")
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_process_that_was_forked_ends_when_it_is_told_to(tmp_path: Path, sent: signal.Signals) -> None:
+    from trainee import checkpointer, made
+
+    before = signal.signal(sent, signal.SIG_DFL)
+    try:
+        with checkpointer(made(), str(tmp_path / "s")):
+            ours, theirs = multiprocessing.Pipe()
+            helper = multiprocessing.get_context("fork").Process(target=idle, args=(theirs,))
+            helper.start()
+            assert ours.recv() == "here"
+            os.kill(helper.pid, sent)
+            helper.join(20)
+    finally:
+        signal.signal(sent, before)
+    assert helper.exitcode == -sent
+
+
+def test_those_of_a_cell_that_ran_again_go_back_as_well(tmp_path: Path) -> None:
+    """Whichever of two is closed first, and when one never is."""
+    from trainee import checkpointer, made
+
+    mine: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: mine.append(number))
+    try:
+        first, second, dropped = (checkpointer(made(), str(tmp_path / "s")) for _ in range(3))
+        first.close()
+        second.close()
+        signal.raise_signal(signal.SIGUSR1)
+        assert dropped.poll()
+        del dropped
+        signal.raise_signal(signal.SIGUSR1)
+        assert mine == [signal.SIGUSR1] * 2
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -341,9 +341,19 @@ def test_frozen_weights_are_referred_to_and_checked(path: Path) -> None:
     with Store(path) as store:
         assert list(store.load("main")["model"]) == ["head.weight", "head.bias"]
         assert store.load("main")["frozen"]["origin"] == "hub:base-7b@abc"
+    with Checkpointer(path, model=model, frozen="reference", origin="hub:base-7b@abc", worker="thread") as ckpt:
+        ckpt.resume()
+        model["base"][0].bias.data = torch.ones(512)
+        ckpt.step(1)
+        ckpt.save()
+    with Store(path) as store:
+        first, second = (store.load(ref, part="frozen")["hashes"] for ref in ("step:1", "step:2"))
+    assert [name for name in first if first[name] != second[name]] == ["base.0.bias"]
+    with pytest.raises(InvalidInputError, match=r"'base.0.weight' is on the meta device; load the base before"):
+        Checkpointer(path, model=tuned().to("meta"), frozen="reference")
     other = tuned()
-    resumed(path, model=other, frozen="reference")
-    assert equal(model, other)
+    resumed(path, "step:1", model=other, frozen="reference")
+    assert torch.equal(other["head"].weight, model["head"].weight)
     wrong = tuned()
     with torch.no_grad():
         wrong["base"][0].bias[3] += 1e-6
@@ -435,6 +445,15 @@ def test_a_model_on_the_meta_device_becomes_real(path: Path) -> None:
         ckpt.save()
 
 
+def test_a_default_device_of_the_program_changes_nothing(path: Path) -> None:
+    model = mlp()
+    with torch.device("meta"):
+        save(path, model=model)
+        other = mlp().to_empty(device="cpu")
+        resumed(path, model=other)
+    assert equal(model, other)
+
+
 def test_a_default_type_of_the_program_changes_nothing(path: Path) -> None:
     model = mlp()
     save(path, model=model)
@@ -447,7 +466,7 @@ def test_a_default_type_of_the_program_changes_nothing(path: Path) -> None:
         assert {value.dtype for value in store.load("main", part="model").values()} == {torch.float32}
 
 
-def test_a_part_is_halved_knowingly(path: Path) -> None:
+def test_a_part_is_halved_knowingly(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = mlp()
     optimizer = torch.optim.AdamW(model.parameters())
     train(model, optimizer, 2)
@@ -463,8 +482,10 @@ def test_a_part_is_halved_knowingly(path: Path) -> None:
     (first, *_), (second, *_) = optimizer.state.values(), again.state.values()
     assert second["exp_avg"].dtype == torch.float32
     assert torch.equal(first["exp_avg"].bfloat16().float(), second["exp_avg"])
+    save(path, 2, model=other, cast={"optimiser.*": "bf16"})
+    assert "cast= has rules for no float32 tensor of this save: optimiser.*" in caplog.text
     with pytest.raises(InvalidInputError, match="one of bf16"):
-        save(path, 2, model=other, cast={"*": "int4"})
+        save(path, 3, model=other, cast={"*": "int4"})
 
 
 # What is refused at once
@@ -489,6 +510,10 @@ class Odd:
         ({"keep": Keep(last=1), "every": "x"}, "every is a number of steps"),
         ({"worker": "fork"}, "worker is 'process' or 'thread'"),
         ({"memory": "all"}, "memory is 'auto' or 'low'"),
+        (
+            {"include": ["*.weight", "lora_*"]},
+            "include='lora_.' matches no tensor of the model; .* such as 0.weight, 0.bias",
+        ),
     ],
 )
 def test_what_could_not_be_saved_is_refused_when_it_is_handed_over(

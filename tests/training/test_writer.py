@@ -97,6 +97,27 @@ def test_a_writer_that_dies_every_time_is_an_error(weights: Weights, tmp_path: P
             ckpt.wait()
 
 
+def test_a_writer_that_is_still_cleaning_up_is_not_waited_for(tmp_path: Path) -> None:
+    """Nor when it cannot take in at once what a state of many tensors is described by."""
+
+    class Many(Weights):
+        def state_dict(self) -> dict[str, Any]:
+            return {f"layer.{at}.values": self.values[at] for at in range(8000)}
+
+    weights = Many(8000)
+    with saving(tmp_path / "s", weights) as ckpt:
+        ckpt.step(0)
+        ckpt.wait()
+        os.kill(writer_of(ckpt), signal.SIGSTOP)
+        try:
+            weights.values.mul_(2)
+            ckpt.step(1)
+        finally:
+            os.kill(writer_of(ckpt), signal.SIGCONT)
+    with Store(tmp_path / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [2, 1]
+
+
 def test_an_unguarded_script_runs_once(tmp_path: Path) -> None:
     with Program(tmp_path, steps=10, flags="-X dev -W error") as program:
         code, rest = program.end()
@@ -274,6 +295,35 @@ def test_a_store_that_is_gone_is_an_error(weights: Weights, tmp_path: Path) -> N
             ckpt.wait()
     with Store(tmp_path / "elsewhere") as store:
         assert store.resolve("main").step == 1
+
+
+@pytest.mark.parametrize("worker", ["process", "thread"])
+def test_a_store_that_is_gone_before_the_first_save_is_an_error_as_well(
+    weights: Weights, tmp_path: Path, caplog: pytest.LogCaptureFixture, worker: str
+) -> None:
+    with saving(tmp_path / "s", weights, worker=worker) as ckpt:
+        (tmp_path / "s").rename(tmp_path / "elsewhere")
+        ckpt.step(0)
+        with pytest.raises(DeltackptError, match=r"step 1 could not be saved: .*is not a store"):
+            ckpt.wait()
+        assert "step 1 could not be saved" in caplog.text
+        (tmp_path / "elsewhere").rename(tmp_path / "s")
+        ckpt.save(wait=True)
+        assert ckpt.last.commit is not None
+
+
+def test_a_failure_is_in_the_log_when_another_error_ends_the_training(
+    weights: Weights, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script() -> None:
+        with saving(tmp_path / "s", weights, worker="thread") as ckpt:
+            (tmp_path / "s").rename(tmp_path / "elsewhere")
+            ckpt.step(0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        script()
+    assert "step 1 could not be saved" in caplog.text
 
 
 def test_a_store_that_cannot_be_written_is_refused_at_once(weights: Weights, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,6 +18,9 @@ from deltackpt.cli.text import shown, size
 from deltackpt.errors import InvalidInputError
 from deltackpt.history.commits import Commit
 
+if TYPE_CHECKING:
+    from deltackpt.store import Store
+
 
 @click.command("checkout")
 @click.argument("ref", type=REF)
@@ -27,7 +30,7 @@ from deltackpt.history.commits import Commit
     required=True,
     type=click.Path(),
     metavar="FILE",
-    help="The file or folder to write; {step}, {val_loss:.4f} and other metrics, {branch} and {commit} are filled in.",
+    help="The file or folder to write; {step}, {name}, {branch}, {commit}, metrics ({val_loss:.4f}) are filled in.",
 )
 @click.option("--all", "whole_line", is_flag=True, help="Also every commit before REF, each under a name of its own.")
 @click.option("--part", type=PART, help="Only this part, under the module's own names: ready for load_state_dict.")
@@ -61,10 +64,11 @@ def command(
     """
     with open_store(settings, ref) as store:
         commits = list(store.log(ref.ref)) if whole_line else [store.resolve(ref.ref)]
+        targets = _targets(store, output, commits)
         plain = sum(c.logical_bytes if part is None else c.part_named(part).nbytes for c in commits)
         made = []
         with Bar(settings, "writing", plain) as bar:
-            for target, commit in _targets(output, commits):
+            for target, commit in targets:
                 if any(options.values()):
                     conversion = conversion_of(target, **options)
                     written = store.export(commit, target, conversion, part=part, names=names, force=force)
@@ -96,11 +100,9 @@ class _Written:
         return f"wrote {shown(self.target)}, {size(self.size)}, from {self.commit.description}"
 
 
-def _targets(template: str, commits: Sequence[Commit]) -> list[tuple[str, Commit]]:
+def _targets(store: Store, template: str, commits: Sequence[Commit]) -> list[tuple[str, Commit]]:
     """Each commit with the name that it is written under. InvalidInputError when two would have the same."""
-    from deltackpt.checkout.template import filled
-
-    named = [(filled(template, commit), commit) for commit in commits]
+    named = store.file_names(template, commits)
     name, count = Counter(name for name, _ in named).most_common(1)[0]
     if count > 1:
         raise InvalidInputError(

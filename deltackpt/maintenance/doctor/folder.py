@@ -30,7 +30,10 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Everything in the folders of a store. ``growing`` is being written by somebody, ``abandoned`` is not."""
+    """Everything in the folders of a store. ``growing`` is being written by somebody, ``abandoned`` is not.
+
+    ``quarantine`` is None when this user may not list it.
+    """
 
     packs: Sequence[File]
     records: Sequence[File]
@@ -38,7 +41,7 @@ class Folder:
     growing: Sequence[File]
     abandoned: Sequence[File]
     index: Sequence[File]
-    quarantine: Sequence[File]
+    quarantine: Sequence[File] | None
 
     def figures(self, facts: StoreFacts) -> StoreFigures:
         return StoreFigures(
@@ -54,8 +57,8 @@ class Folder:
             index_bytes=_size(self.index),
             tmp_bytes=_size(self.growing) + _size(self.abandoned),
             writers=len(self.growing),
-            quarantined=[file.name for file in self.quarantine],
-            quarantine_bytes=_size(self.quarantine),
+            quarantined=[file.name for file in self.quarantine or ()],
+            quarantine_bytes=_size(self.quarantine or ()),
         )
 
 
@@ -73,7 +76,7 @@ def look_at_folder(disk: Disk, layout: Layout, index_folder: str) -> Folder:
         segments=_files(disk, layout.segments),
         growing=growing,
         abandoned=[file for file in unfinished if file not in growing],
-        quarantine=_files(disk, layout.quarantine),
+        quarantine=_files(disk, layout.quarantine) if _may_list(layout.quarantine) else None,
         index=[*_files(disk, index_folder), *_files(disk, os.path.join(index_folder, "lmdb"))],
     )
 
@@ -87,6 +90,11 @@ def folder_troubles(folder: Folder, published: Collection[PackId] | None) -> Ite
         yield Trouble(
             f"{_told(strays)} are packs that no log record names: a writer died, is at work, or a gc was interrupted",
             "`deltackpt gc` removes those that are older than an hour",
+        )
+    if folder.quarantine is None:
+        yield Trouble(
+            "folder 'quarantine' cannot be listed by this user; all else works but a repair",
+            "let its owner run `chmod u+rwx,g+rwx` on it",
         )
     unreadable = [f for f in (*folder.packs, *folder.records, *folder.segments) if not os.access(f.path, os.R_OK)]
     if unreadable:
@@ -107,6 +115,10 @@ def _files(disk: Disk, folder: str) -> list[File]:
         if not os.path.isdir(path):
             found.append(File(path, status.st_size, time.time() - status.st_mtime))
     return found
+
+
+def _may_list(folder: str) -> bool:
+    return not os.path.exists(folder) or os.access(folder, os.R_OK | os.X_OK)
 
 
 def _size(files: Sequence[File]) -> int:

@@ -102,6 +102,17 @@ def test_a_store_that_is_open_reads_on_from_what_took_the_place_of_a_damaged_rec
         assert np.array_equal(other.load("step:2")["b"], small(2)["b"])
 
 
+@pytest.mark.parametrize("length", [4, 60_000], ids=["shorter", "longer"])
+def test_a_bundle_that_is_remembered_of_the_record_before_is_forgotten(inline: Store, length: int) -> None:
+    """A repair may put another record where one lay, and the file that was open may have been closed since."""
+    with Store(inline.path) as other:
+        reader = other._repository.reader
+        for _, place in _within(other, 2):
+            reader._bundles.put((place.pack, place.offset), memoryview(bytes(length)))
+        reader.close()
+        assert np.array_equal(other.load("step:2")["b"], small(2)["b"])
+
+
 def test_commits_that_the_damaged_record_dropped_are_no_loss(inline: Store) -> None:
     inline.commit(small(9), branch="side", parent=None)
     inline.delete_branch("side")
