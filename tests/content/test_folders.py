@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import megatron_folders
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,6 @@ from folder_writers import WITH_OPTIMIZER, WRITERS, State, Write, trainer, untie
 from safetensors import safe_open
 from safetensors.torch import save_file
 from skeleton_round_trip import assert_same
-from tool_folders import megatron_rank
 from torch.utils._pytree import tree_leaves
 from trees import listed
 
@@ -96,20 +96,8 @@ def test_a_file_whose_metadata_lies_about_its_tensors_is_a_dict(store: Store, tm
     assert_same(store.load("lie"), {"v": torch.ones(3)})
 
 
-def megatron_folder(folder: Path, iteration: int, ranks: int) -> dict[str, State]:
-    """The files of Megatron-LM at ``iteration``, and the state in each by its path."""
-    states = {}
-    for rank in range(ranks):
-        path = folder / f"iter_{iteration:07d}/mp_rank_{rank:02d}/model_optim_rng.pt"
-        path.parent.mkdir(parents=True)
-        torch.save(megatron_rank(rank), path)
-        states[path.parent.name] = torch.load(path, weights_only=False)
-    (folder / "latest_checkpointed_iteration.txt").write_text(str(iteration))
-    return states
-
-
 def test_the_only_rank_of_megatron_fills_the_parts(store: Store, tmp_path: Path) -> None:
-    (state,) = megatron_folder(tmp_path / "c", 100, 1).values()
+    megatron_folders.write(tmp_path / "c", 100, [state := megatron_folders.state_of_rank(0)])
     commit = store.commit_path(tmp_path / "c")
     assert [part.name for part in commit.parts] == ["", "optimizer", "scheduler", "rng", "model"]
     assert commit.holds == "full"
@@ -126,14 +114,15 @@ def test_the_only_rank_of_megatron_fills_the_parts(store: Store, tmp_path: Path)
 
 
 def test_ranks_of_megatron_stand_beside_each_other_and_deltas_find_their_own(store: Store, tmp_path: Path) -> None:
-    states = megatron_folder(tmp_path / "c", 100, 2)
+    states = [megatron_folders.state_of_rank(rank) for rank in range(2)]
+    megatron_folders.write(tmp_path / "c", 100, states)
     store.commit_path(tmp_path / "c")
     for part in ("model", "optimizer"):
         loaded = store.load("main")[part]
-        assert list(loaded) == [f"iter_*/{rank}/model_optim_rng.pt" for rank in states]
-        for rank, state in states.items():
-            assert_same(loaded[f"iter_*/{rank}/model_optim_rng.pt"], state[part])
-    megatron_folder(tmp_path / "d", 200, 2)
+        assert list(loaded) == [f"iter_*/mp_rank_0{rank}/model_optim_rng.pt" for rank in range(2)]
+        for rank, state in enumerate(states):
+            assert_same(loaded[f"iter_*/mp_rank_0{rank}/model_optim_rng.pt"], state[part])
+    megatron_folders.write(tmp_path / "d", 200, states)
     assert store.commit_path(tmp_path / "d").stored_bytes < 20_000
 
 

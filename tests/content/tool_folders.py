@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,26 +59,6 @@ def trainer(run: Path) -> None:
 def deepspeed(run: Path, stage: int) -> None:
     """What DeepSpeed's engine writes, of one rank in bfloat16 with float32 masters."""
     DEEPSPEED.run(HERE / "make_deepspeed.py", run, str(stage), *map(str, STEPS))
-
-
-def megatron_rank(rank: int) -> dict[str, Any]:
-    """What one tensor-parallel rank of Megatron-LM keeps."""
-    torch.manual_seed(rank)
-    model = nn.Sequential(nn.Linear(512, 512), nn.Tanh(), nn.Linear(512, 512))
-    optimizer = torch.optim.Adam(model.parameters())
-    model(torch.randn(4, 512)).square().mean().backward()
-    optimizer.step()
-    layers = {name: weight.detach() for name, weight in model.named_parameters()}
-    master = [[weight.clone() for weight in layers.values()]]
-    return {
-        "args": argparse.Namespace(num_layers=2, tensor_model_parallel_size=2),
-        "checkpoint_version": 3.0,
-        "iteration": 100,
-        "model": {"language_model": {"embedding": {"w": torch.randn(64, 512)}, "encoder": layers}},
-        "optimizer": {"optimizer": optimizer.state_dict(), "fp32_from_fp16_params": master},
-        "opt_param_scheduler": {"max_lr": 1e-4, "num_steps": 100},
-        "rng_state": [{"torch_rng_state": torch.get_rng_state()}],
-    }
 
 
 def tensorflow(run: Path) -> None:

@@ -1,12 +1,20 @@
-"""The matrix of formats on docs/formats.md says what commits and conversions of real files give."""
+"""The matrix of formats on docs/formats.md says what commits and conversions of real files give.
+
+With ``DELTACKPT_WRITE_PAGES=1``, and one process, each test puts its row there.
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gguf
+import megatron_folders
 import numpy
 import onnx
 import pytest
@@ -14,12 +22,13 @@ import torch
 import torch.distributed.checkpoint as dcp
 import zarr
 from costs import committed
-from environments import ROOT, TENSORFLOW
+from environments import ORBAX, ROOT, TENSORFLOW
 from safetensors.torch import save_file
 from tool_folders import TOOLS, written
 from trees import listed
 
-from deltackpt import Store
+from deltackpt import DeltackptError, Store
+from deltackpt.convert.changes import Changes, Floats
 from deltackpt.convert.convert import Conversion, convert_path
 from deltackpt.convert.of_path import state_of_path
 
@@ -44,16 +53,32 @@ def write_gguf(path: Path) -> None:
     writer.close()
 
 
-def write_onnx(path: Path) -> None:
+def write_onnx(path: Path, **options: Any) -> None:
     initializers = [onnx.numpy_helper.from_array(tensor.numpy(), name) for name, tensor in TENSORS.items()]
-    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], initializers)), path)
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], initializers)), path, **options)
 
 
-def write_zarr(path: Path) -> None:
+def write_onnx_beside(path: Path) -> None:
+    path.mkdir()
+    write_onnx(path / "model.onnx", save_as_external_data=True, location="model.onnx.data")
+
+
+def write_zarr(path: Path, chunks: tuple[int, int] = (256, 1024), shards: tuple[int, int] | None = None) -> None:
     group = zarr.open_group(path, mode="w", zarr_format=3)
     for name, tensor in TENSORS.items():
         shape = tuple(tensor.shape)
-        group.create_array(name, shape=shape, dtype="float32", chunks=shape, compressors=None)[...] = tensor.numpy()
+        array = group.create_array(name, shape=shape, dtype="float32", chunks=chunks, shards=shards, compressors=None)
+        array[...] = tensor.numpy()
+
+
+def write_megatron(path: Path) -> None:
+    args = argparse.Namespace(num_layers=4)
+    megatron_folders.write(path, 100, [{"args": args, "model": TENSORS, "iteration": 100}])
+
+
+def write_orbax(path: Path) -> None:
+    write_npz(arrays := path.with_name("arrays.npz"))
+    ORBAX.run(ROOT / "tests/formats/write_orbax.py", arrays, path)
 
 
 def write_dcp(path: Path) -> None:
@@ -72,54 +97,106 @@ def write_tensorflow(path: Path) -> None:
     TENSORFLOW.run(ROOT / "tests/formats/write_tensorflow.py", arrays, path / "model")
 
 
-WRITERS: dict[str, tuple[str | None, Callable[[Path], None]]] = {
-    "safetensors": ("safetensors", lambda path: save_file(TENSORS, path)),
-    "safetensors, sharded": ("safetensors", sharded),
-    "PyTorch": ("pt", lambda path: torch.save(TENSORS, path)),
-    "PyTorch before zip": (None, lambda path: torch.save(TENSORS, path, _use_new_zipfile_serialization=False)),
-    "NumPy .npz": ("npz", write_npz),
-    "GGUF": ("gguf", write_gguf),
-    "ONNX": ("onnx", write_onnx),
-    "zarr 3, not compressed": ("zarr", write_zarr),
-    "TensorFlow": ("tf", write_tensorflow),
-    "torch.distributed.checkpoint": (None, write_dcp),
+@dataclass(frozen=True)
+class Format:
+    """``write`` has the format's own library write all of ``TENSORS``, or the ``first`` of them; ``out`` is ours."""
+
+    write: Callable[[Path], None]
+    out: str | None = None
+    marks: tuple[pytest.MarkDecorator, ...] = ()
+    first: bool = False
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        return list(TENSORS.values())[: 1 if self.first else None]
+
+
+FORMATS = {
+    "safetensors": Format(lambda path: save_file(TENSORS, path), "safetensors"),
+    "safetensors, sharded": Format(sharded, "safetensors"),
+    "PyTorch": Format(lambda path: torch.save(TENSORS, path), "pt"),
+    "PyTorch before zip": Format(lambda path: torch.save(TENSORS, path, _use_new_zipfile_serialization=False)),
+    "NumPy .npz": Format(write_npz, "npz"),
+    "NumPy .npy": Format(lambda path: numpy.save(path.open("wb"), TENSORS["layer.0.weight"].numpy()), first=True),
+    "GGUF": Format(write_gguf, "gguf"),
+    "ONNX": Format(write_onnx, "onnx"),
+    "ONNX, data in another file": Format(write_onnx_beside, "onnx"),
+    "zarr 3, not compressed": Format(write_zarr, "zarr"),
+    "zarr 3, not compressed, sharded": Format(lambda path: write_zarr(path, (64, 512), (256, 1024))),
+    "TensorFlow": Format(write_tensorflow, "tf", (TENSORFLOW.wanted,)),
+    "torch.distributed.checkpoint": Format(write_dcp),
+    "Megatron-LM": Format(write_megatron),
+    "Orbax": Format(write_orbax, marks=(ORBAX.wanted,)),
 }
 
 
 def row(store: Store, folder: Path, name: str) -> str:
     """The row of a format: what is true of a file or folder that its own library wrote."""
-    written, write = WRITERS[name]
+    form = FORMATS[name]
     path, back = folder / "in", folder / "back"
-    write(path)
+    form.write(path)
     save_file(TENSORS, folder / "model.safetensors")
     store.commit_path(folder / "model.safetensors", branch="other")
     commit = store.commit_path(path)
     store.checkout("main", back)
     files = [one.relative_to(path) for one in path.rglob("*") if one.is_file()] or [Path()]
     same = all((path / one).read_bytes() == (back / one).read_bytes() for one in files)
-    untyped = sum(part.untyped for part in commit.parts)
-    typed = 1 - untyped / commit.logical_bytes
+    typed = store.typed_bytes(commit)
+    assert typed is not None
     once = commit.stored_bytes < 0.02 * PLAIN
-    exact = written is not None and round_trip(path, folder, written)
-    cells = (yes(same), share(typed), yes(once), yes(written is not None), yes(exact))
+    errors = [error(form, path, folder, floats) for floats in (None, "bf16", "fp16")]
+    cells = (yes(is_read(form, path)), yes(same), share(typed.share), yes(once), *errors)
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def round_trip(path: Path, folder: Path, written: str) -> bool:
-    """Whether what is converted to the format, from what its library wrote, and read again has the same bits."""
-    out = folder / f"out.{written}"
-    if written == "tf":
-        TENSORFLOW.run("-m", "deltackpt", "convert", path, out, "--format", "tf", "--part", "model")
-    else:
-        convert_path(str(path), str(out), Conversion(written), part=part_of(path))
+def is_read(form: Format, path: Path) -> bool:
+    """Whether the tensors that are found have the bits that were written."""
+    with state_of_path(str(path), part_of(path)) as state:
+        found = [bytes(one.read()) for one in state.tensors]
+    return b"".join(found) == b"".join(one.numpy().tobytes() for one in form.tensors)
+
+
+def error(form: Format, path: Path, folder: Path, floats: Floats | None) -> str:
+    """The largest relative error of a value that was read, written in the format as ``floats``, and read again."""
+    if form.out is None:
+        return "-"
+    out = folder / f"out-{floats}.{form.out}"
+    try:
+        convert(form.out, path, out, floats)
+    except DeltackptError:
+        return "refused"
     with state_of_path(str(out), part_of(out)) as state:
-        found = {one.name: (one.dtype.name, one.shape, bytes(one.read())) for one in state.tensors}
-    return found == {name: ("float32", tuple(one.shape), one.numpy().tobytes()) for name, one in TENSORS.items()}
+        found = {one.name: (one.shape, values_of(one.dtype.name, bytes(one.read()))) for one in state.tensors}
+    assert {name: shape for name, (shape, _) in found.items()} == {n: tuple(one.shape) for n, one in TENSORS.items()}
+    pairs = [(found[name][1], one.flatten()) for name, one in TENSORS.items()]
+    worst = max(float(((new - old).abs() / old.abs()).max()) for new, old in pairs)
+    return f"{worst:.1e}" if worst else "0"
+
+
+def convert(format: str, path: Path, out: Path, floats: Floats | None) -> None:
+    if format == "tf":
+        dtype = ("--dtype", floats) if floats else ()
+        TENSORFLOW.run("-m", "deltackpt", "convert", path, out, "--format", "tf", "--part", "model", *dtype)
+    else:
+        convert_path(str(path), str(out), Conversion(format, Changes(floats=floats)), part=part_of(path))
+
+
+def values_of(dtype: str, plain: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(plain), dtype=getattr(torch, dtype)).float()
 
 
 def part_of(path: Path) -> str | None:
     """The part of a folder that holds its model."""
     return "model" if any(path.glob("model*")) else None
+
+
+def put(line: str) -> None:
+    """Put a row in the place of that of the same name, when the page is to be made anew."""
+    if not os.environ.get("DELTACKPT_WRITE_PAGES"):
+        return
+    name = line.split(" | ")[0]
+    rows = [line if old.split(" | ")[0] == name else old for old in PAGE.read_text().splitlines()]
+    PAGE.write_text("\n".join(rows) + "\n")
 
 
 def share(typed: float) -> str:
@@ -153,11 +230,12 @@ def back(path: Path) -> Path:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=TENSORFLOW.wanted if name == "TensorFlow" else ()) for name in WRITERS],
+    [pytest.param(name, marks=form.marks) for name, form in FORMATS.items()],
 )
 def test_the_matrix(store: Store, tmp_path: Path, name: str) -> None:
     (folder := tmp_path / "files").mkdir()
-    assert row(store, folder, name) in PAGE.read_text().splitlines()
+    put(line := row(store, folder, name))
+    assert line in PAGE.read_text().splitlines()
 
 
 @pytest.mark.filterwarnings("default")
@@ -169,4 +247,4 @@ def test_the_folders_of_training_tools(tmp_path: Path, name: str) -> None:
 def test_the_tables_have_no_other_rows() -> None:
     lines = PAGE.read_text().splitlines()
     rows = [line for line in lines if line.startswith("| ") and not line.startswith(("| format |", "| folder |"))]
-    assert [line.split(" | ")[0].removeprefix("| ") for line in rows] == [*WRITERS, *TOOLS]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in rows] == [*FORMATS, *TOOLS]
