@@ -12,9 +12,10 @@ there are to store, for the second all of them; most of the latter are the bases
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from deltackpt.codec.lanes import Lanes
 from deltackpt.commit.forms import Form, common_ending, endings
 from deltackpt.commit.lenders import Lender
 from deltackpt.commit.likeness import ALIKE, compare, rounded_sketch
@@ -55,13 +56,16 @@ class Search:
     def __init__(self, repository: Repository, wanted: Sequence[Wanted]) -> None:
         self.found: dict[str, StoredTensor] = {}
         self._open = {one.name: one for one in wanted}
-        self._forms = {form for one in wanted for form in one.forms}
+        self._by_form: dict[Form, list[Wanted]] = {}
+        for one in wanted:
+            for form in one.forms:
+                self._by_form.setdefault(form, []).append(one)
         self._plain = sum(one.nbytes for one in wanted)
         self._sketches = Sketches(repository)
 
     def in_named(self, tensors: Iterable[StoredTensor]) -> None:
         """Take what helps of a commit that the caller named."""
-        self._read([Lender.of(tensors, self._forms)])
+        self._read([Lender.of(tensors, self._by_form)])
 
     def in_likely(self, commits: Iterable[tuple[int, Iterable[StoredTensor]]]) -> None:
         """Take what helps of the commits of the same descent; each is given with the number of its tensors."""
@@ -70,7 +74,7 @@ class Search:
         for rows, tensors in commits:
             if not self._sketches.spend(rows * ROW_EFFORT):
                 break
-            lenders.append(Lender.of(tensors, self._forms))
+            lenders.append(Lender.of(tensors, self._by_form))
         related = self._related(lenders)
         self._read(lender for lender, names in related if names & self._open.keys())
 
@@ -83,11 +87,14 @@ class Search:
             return -sum(match.likeness for match in found[at])
 
         for turn in range(max(map(len, probes), default=0)):
+            asked: dict[Form, list[tuple[int, StoredTensor]]] = {}
             for at in sorted(range(len(lenders)), key=promise):
-                if turn < len(probes[at]):
-                    form, probe = probes[at][turn]
-                    matches = list(self._alike(form, [probe], keep=False))
-                    found[at] += [max(matches, key=lambda match: match.rank)] if matches else []
+                for form, probe in probes[at][turn : turn + 1]:
+                    asked.setdefault(form, []).append((at, probe))
+            for form, of_form in asked.items():
+                likest = self._likest(form, {probe.chunks[0]: probe for _, probe in of_form})
+                for at, probe in of_form:
+                    found[at] += likest.get(probe.chunks[0], [])
         order = sorted((at for at in range(len(lenders)) if found[at]), key=promise)
         return [(lenders[at], {match.name for match in found[at]}) for at in order]
 
@@ -107,7 +114,7 @@ class Search:
         del self._open[match.name]
 
     def _open_of(self, form: Form) -> list[Wanted]:
-        return [one for one in self._open.values() if form in one.forms]
+        return [one for one in self._by_form[form] if one.name in self._open]
 
     def _take_equal(self, lender: Lender) -> set[ChunkId]:
         """Take the tensors that begin with the very bytes of a stored one; gives their first chunks.
@@ -119,7 +126,7 @@ class Search:
             by_chunk: dict[ChunkId, list[StoredTensor]] = {}
             for tensor in stored:
                 by_chunk.setdefault(tensor.chunks[0], []).append(tensor)
-            wanted = [one for one in self._open.values() if one.form == form]
+            wanted = [one for one in self._open_of(form) if one.form == form]
             for one, chunk in zip(wanted, self._sketches.first_chunks(wanted), strict=True):
                 if same := [_Match(one, tensor, 1.0) for tensor in by_chunk.get(chunk, ())]:
                     equal.add(chunk)
@@ -131,21 +138,38 @@ class Search:
         best: dict[str, _Match] = {}
         for form, stored in lender.offers.items():
             changed = [tensor for tensor in stored if tensor.chunks[0] not in equal]
-            for match in self._alike(form, changed, keep=True):
+            for match in self._alike(form, changed):
                 if match.name not in best or match.rank > best[match.name].rank:
                     best[match.name] = match
         return list(best.values())
 
-    def _alike(self, form: Form, stored: Sequence[StoredTensor], *, keep: bool) -> Iterator[_Match]:
+    def _alike(self, form: Form, stored: Sequence[StoredTensor]) -> Iterator[_Match]:
         """The open tensors with those of ``stored``, of one form, that their values are like."""
+        for group, new, tensors, old in self._faced(form, stored, keep=True):
+            for one, scores in zip(group, compare(new, old), strict=True):
+                yield from (_Match(one, tensors[at], score) for score, at in scores if score >= ALIKE)
+
+    def _likest(self, form: Form, probes: Mapping[ChunkId, StoredTensor]) -> dict[ChunkId, list[_Match]]:
+        """The one open tensor that each of ``probes``, of one form, is most like, as far as it is like any."""
+        found: dict[ChunkId, list[_Match]] = {}
+        for group, new, tensors, old in self._faced(form, list(probes.values()), keep=False):
+            for tensor, scores in zip(tensors, compare(old, new), strict=True):
+                matches = [_Match(group[at], tensor, score) for score, at in scores if score >= ALIKE]
+                matches += found.get(tensor.chunks[0], [])
+                found[tensor.chunks[0]] = sorted(matches, key=lambda match: match.rank)[-1:]
+        return found
+
+    def _faced(
+        self, form: Form, stored: Sequence[StoredTensor], *, keep: bool
+    ) -> Iterator[tuple[list[Wanted], list[Lanes], list[StoredTensor], list[Lanes]]]:
+        """The open tensors of each type that ``stored``, of one form, may help, and these, all with their sketches."""
         wanted = self._open_of(form)
         known = self._sketches.of_stored(stored, keep=keep) if wanted else []
+        tensors = [tensor for tensor, _ in known]
         for dtype in {one.source.dtype.name: one.source.dtype for one in wanted if known}.values():
             group = [one for one in wanted if one.source.dtype == dtype]
             old = [sketch if dtype.name == form.dtype else rounded_sketch(sketch, dtype.element) for _, sketch in known]
-            new = [self._sketches.of_new(one) for one in group]
-            for one, scores in zip(group, compare(new, old), strict=True):
-                yield from (_Match(one, known[at][0], score) for score, at in scores if score >= ALIKE)
+            yield group, [self._sketches.of_new(one) for one in group], tensors, old
 
     def _take_by_name(self, lender: Lender) -> None:
         """Take the tensors of the same shape whose names end alike, for what has none of its own name in the parent."""
