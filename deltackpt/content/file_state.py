@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
-from deltackpt.content.flat import flat_tree
+from deltackpt.content.flat import flat_dict, flat_tree
 from deltackpt.content.named_state import is_named_dict
 from deltackpt.content.pickled import AddRow, PickledState
 from deltackpt.content.shelved import Shelved
@@ -71,7 +71,7 @@ def _exported(file: Shelved) -> FileState | None:
 
 def _by_name(file: Shelved, what: str) -> FileState:
     """The tensors of a file whose whole state cannot be made again; ``what`` says why."""
-    return FileState(flat_tree(file.described.reading.format, file.by_name), (), (Unread("", what),))
+    return FileState(flat_dict(file.described.reading.format, file.by_name), (), (Unread("", what),))
 
 
 class _Nested:
@@ -113,7 +113,8 @@ class _Nested:
                 del self._unread[before:]
         self._unread.append(Unread(path, what))
         below = list(self._below(path))
-        return flat_tree(self._file.described.reading.format, below) if below else NOTHING
+        # Never the bare tensor: the bytes of a conjugated one, say, are not its values.
+        return flat_dict(self._file.described.reading.format, below) if below else NOTHING
 
     def _divided(self, node: Node, path: str, depth: int) -> Tree:
         if type(node) is Dict:
