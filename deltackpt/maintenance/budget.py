@@ -8,6 +8,7 @@ Candidates stand in the order in which they go.
    would be left, which reads nothing any more.
 3. By another bisection, whether fewer are enough when deltas leave the bases that go: what that makes room for is known
    when they have been encoded, which takes a while, but where newer commits stand on older ones it is nearly all.
+   What would not fit if all that takes no bytes need not be tried.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+import numpy as np
+
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.history.manifest import Manifests
 from deltackpt.history.objects import Group, Part, decode, split_chunks
@@ -26,6 +29,7 @@ from deltackpt.ids import ChunkId
 from deltackpt.maintenance.chunk_set import ChunkSet
 from deltackpt.maintenance.gc import Collector
 from deltackpt.maintenance.mark import Deleted, Marks
+from deltackpt.maintenance.records import Records
 
 
 def occupied_bytes(store: ChunkStore) -> int:
@@ -56,18 +60,27 @@ def enough_to_fit(
     chunks = _sorted_by_need(collector, candidates)
     reached = collector.marks
 
-    def left(count: int) -> int:
-        holdings = collector.survey.holdings
-        needed = ChunkSet.of(holdings.records.numbering, chain(*chunks[count:]))
-        collector.marks = Marks(repository.manifests, holdings, needed, set(reached.commits), set(reached.passed_over))
-        return occupied - collector.plan_as_seen().freed_bytes
+    def needed(count: int) -> ChunkSet:
+        return ChunkSet.of(collector.survey.holdings.records.numbering, chain(*chunks[count:]))
 
     def fits(count: int) -> bool:
-        return left(count) <= limit
+        marked = (set(reached.commits), set(reached.passed_over))
+        collector.marks = Marks(repository.manifests, collector.survey.holdings, needed(count), *marked)
+        return occupied - collector.plan_as_seen().freed_bytes <= limit
+
+    def may_fit(count: int) -> bool:
+        return _held_bytes(collector.survey.holdings.records, needed(count)) <= limit
 
     enough = bisect_left(range(len(candidates)), True, key=fits)
+    least = bisect_left(range(enough), True, key=may_fit)
     collector.rebases = True
-    return bisect_left(range(enough), True, key=fits)
+    return bisect_left(range(enough), True, least, key=fits)
+
+
+def _held_bytes(records: Records, chunks: ChunkSet) -> int:
+    """Bytes of the records that hold ``chunks``, without what those stand on."""
+    holding = records.holding(np.flatnonzero(chunks.mask()))
+    return int(records.stored_lengths[np.unique(holding[holding >= 0])].sum())
 
 
 def _sorted_by_need(collector: Collector, candidates: Sequence[Sequence[Deleted]]) -> list[list[ChunkId]]:
