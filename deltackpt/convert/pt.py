@@ -142,7 +142,7 @@ def _pickled(torch: Any, tensors: Sequence[FlatTensor], values: Mapping[str, Any
 
 def _built(torch: Any, tensor: FlatTensor, key: str) -> _Built:
     """What PyTorch pickles for a tensor of one element, with the shape and the storage of this one."""
-    sample = torch.empty(1, dtype=getattr(torch, tensor.dtype.name))
+    sample = torch.empty(1, dtype=getattr(torch, tensor.dtype.name), device="cpu")
     rebuild, (storage, offset, _, _, *rest) = sample.__reduce_ex__(2)
     if isinstance(storage, torch.storage.TypedStorage):
         kind, count = getattr(torch, storage._pickle_storage_type()), tensor.nbytes // tensor.dtype.itemsize
