@@ -46,6 +46,10 @@ def deadly(name):
         return method(self, *arguments)
     setattr(Deadly, name, call)
 
+def tell(*words):
+    # One write, which a kill does not divide.
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
 for name in "create write sync close sync_directory rename link unlink make_directory remove_directory".split():
     deadly(name)
 
@@ -56,7 +60,7 @@ def live(first, calls):
         for step in itertools.count(first):
             state = {"w": noise(step % 7, 34_000) if step % 3 else noise(step, 700), "n": np.array([step])}
             made = store.commit(state, step=step, branch="main")
-            print(step, made.id.hex(), flush=True)
+            tell(step, made.id.hex())
             if step % 4 == 0:
                 store.commit(large(step), branch=f"b{step}")
                 store.delete_branch(f"b{step}")
@@ -67,8 +71,8 @@ for line in sys.stdin:
     child = os.fork()
     if not child:
         live(*map(int, line.split()))
-    print("born", child, flush=True)
-    print("dead", os.waitpid(child, 0)[1], flush=True)
+    tell("born", child)
+    tell("dead", os.waitpid(child, 0)[1])
 """
 
 
