@@ -7,7 +7,6 @@ only once its commit is durable and every byte of it was compared.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -17,7 +16,7 @@ from deltackpt.adoption.removal import Original
 from deltackpt.checkout.compare import differences
 from deltackpt.errors import CorruptError, InvalidInputError
 from deltackpt.formats.wording import quoted, shown_path
-from deltackpt.fs.file_set import FileSet
+from deltackpt.fs.file_set import path_in
 from deltackpt.history.commits import Commit
 from deltackpt.history.refs import Branch
 from deltackpt.history.repository import Repository
@@ -63,8 +62,7 @@ def _adopted(
         made = known if known is not None else commit(one)
         original = Original.noted_at(one.place)
         if (different := next(differences(repository, made, one.place.where), None)) is not None:
-            above = where.folder if isinstance(where := one.place.where, FileSet) else where
-            shown = shown_path(os.path.join(above, different) if different else above)
+            shown = shown_path(path_in(one.place.where, different))
             reason = "it was changed after its import, or" if known is not None else "it"
             raise CorruptError(
                 f"{shown} is not what commit {made.description} holds: {reason} is damaged; nothing of it was removed;"

@@ -16,7 +16,6 @@ from deltackpt.adoption.names import EPOCH, last_number, said_by_name
 from deltackpt.adoption.search import Place, Search
 from deltackpt.errors import InvalidInputError, NotFoundError
 from deltackpt.formats.wording import shown_path
-from deltackpt.fs.file_set import FileSet
 
 _MAX_STATE_BYTES = 64 << 20
 _STEP_RANGE = range(1 << 63)
@@ -121,7 +120,7 @@ def _search_one(search: Search, path: str) -> None:
 
 
 def _each_once(places: Iterable[Place]) -> list[Place]:
-    return list({(os.path.realpath(p.path), isinstance(p.where, FileSet)): p for p in reversed(list(places))}.values())
+    return list({(os.path.realpath(p.path), p.is_file_set): p for p in reversed(list(places))}.values())
 
 
 def _with_steps_once(found: Sequence[FoundCheckpoint]) -> list[FoundCheckpoint]:

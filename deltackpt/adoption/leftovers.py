@@ -11,7 +11,7 @@ from deltackpt.adoption.removal import Aside, asides_in
 from deltackpt.checkout.compare import differences
 from deltackpt.checkout.files import stored_files
 from deltackpt.errors import NotFoundError
-from deltackpt.fs.file_set import FileSet
+from deltackpt.fs.file_set import FileSet, path_in
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
 
@@ -52,8 +52,7 @@ def _is_held(repository: Repository, aside: Aside) -> bool:
     except NotFoundError:
         return False
     where = _where(repository, commit, aside)
-    root = where.folder if isinstance(where, FileSet) else where
-    different = (os.path.join(root, path) if path else root for path in differences(repository, commit, where))
+    different = (path_in(where, path) for path in differences(repository, commit, where))
     # Whatever is gone was removed, and the folders around it were opened up for that.
     return not any(os.path.lexists(path) and not os.path.isdir(path) for path in different)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from deltackpt.checkout.files import StoredEntry, StoredFiles, link_target, stored_files
 from deltackpt.checkout.ranges import read_range
 from deltackpt.formats.source_file import SourceFile, open_source
-from deltackpt.fs.file_set import FileSet
+from deltackpt.fs.file_set import FileSet, path_in
 from deltackpt.fs.tree import open_tree, walk
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
@@ -28,12 +28,13 @@ def differences(repository: Repository, commit: Commit, path: str | FileSet) -> 
     if files is None:
         yield ""
         return
-    where, members = (path.folder, path.members) if isinstance(path, FileSet) else (path, None)
+    members = path.members if isinstance(path, FileSet) else None
     for one in files.entries:
         if members is not None and not one.path:
             continue  # The folder of a file set is that of others too.
-        if not _is_equal(repository, files, one, os.path.join(where, one.path) if one.path else where):
+        if not _is_equal(repository, files, one, path_in(path, one.path)):
             yield one.path
+    where = path_in(path, "")
     if files.is_folder and os.path.isdir(where):
         with open_tree(where) as root:
             yield from {one.path for one in walk(root, where, members)} - {one.path for one in files.entries}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 from deltackpt.chunking.grid import grid_for
 from deltackpt.commit.forms import Form, hints_from
+from deltackpt.commit.samples import size_of
 from deltackpt.commit.watched import unwatched
 from deltackpt.content.content import Content
 from deltackpt.history.manifest import StoredTensor
@@ -55,8 +55,7 @@ def wanted_bases(content: Content, parent: Mapping[str, StoredTensor], chunk_byt
 
 def _may_have_base(tensor: CapturedTensor) -> bool:
     """Not bytes without a type, nor what stands within the manifest."""
-    dtype = tensor.source.dtype
-    return dtype is not BYTES and dtype.itemsize * prod(tensor.source.shape) > INLINE_BYTES
+    return tensor.source.dtype is not BYTES and size_of(tensor) > INLINE_BYTES
 
 
 def _has_base(tensor: CapturedTensor, held: StoredTensor | None, chunk_bytes: int) -> bool:
@@ -66,12 +65,12 @@ def _has_base(tensor: CapturedTensor, held: StoredTensor | None, chunk_bytes: in
     if (held.layout.dtype, held.shape) == (dtype.name, shape):
         return True
     grid = grid_for(dtype.itemsize, shape, chunk_bytes)
-    return bool(hints_from(held, dtype, grid, dtype.itemsize * prod(shape)))
+    return bool(hints_from(held, dtype, grid, size_of(tensor)))
 
 
 def _wanted(tensor: CapturedTensor, chunk_bytes: int, *, doubted: bool) -> Wanted:
     source = unwatched(tensor.source)
     dtype, shape = source.dtype, source.shape
-    nbytes = dtype.itemsize * prod(shape)
+    nbytes = size_of(tensor)
     form = Form.of(dtype, nbytes, grid_for(dtype.itemsize, shape, chunk_bytes))
     return Wanted(tensor.name, source, form, nbytes, doubted)

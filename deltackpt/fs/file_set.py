@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 
@@ -12,3 +13,9 @@ class FileSet:
     folder: str
     name: str
     members: frozenset[str]
+
+
+def path_in(where: str | FileSet, path: str) -> str:
+    """Where ``path``, relative to a file, a folder or a file set, stands; the empty path is that of the whole."""
+    root = where.folder if isinstance(where, FileSet) else where
+    return os.path.join(root, path) if path else root
