@@ -15,6 +15,7 @@ from deltackpt.average.weights import weights_of
 from deltackpt.checkout.leaves import part_leaves
 from deltackpt.content.content import Content, ContentPart
 from deltackpt.errors import InvalidInputError
+from deltackpt.formats.wording import listed
 from deltackpt.history.commits import Commit
 from deltackpt.history.manifest import StoredPart, StoredTensor
 from deltackpt.history.repository import Repository
@@ -115,10 +116,9 @@ def _check_alike(commits: Sequence[Commit], parts: Sequence[StoredPart]) -> None
             if here.get(name) != last.get(name)
         ]
         if wrong:
-            more = f" and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
             raise MismatchError(
                 f"commits {commit.description} and {commits[-1].description} have no average: they differ in"
-                f" {', '.join(wrong[:_LISTED])}{more}"
+                f" {listed(wrong, _LISTED)}"
             )
 
 

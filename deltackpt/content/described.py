@@ -14,7 +14,7 @@ from deltackpt.formats.reading import Reading
 from deltackpt.formats.sniff import UNKNOWN, is_text
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
-from deltackpt.formats.wording import quoted
+from deltackpt.formats.wording import listed, quoted
 
 _OF_TENSORS = frozenset({".safetensors", ".pt", ".pth", ".npy", ".npz", ".gguf", ".onnx"})
 _NAMED = 3
@@ -68,7 +68,7 @@ def _absent(file: SourceFile, paths: Sequence[str]) -> FormatError | None:
     """What is said of a file that describes others at ``paths``, which are not there."""
     if not paths:
         return None
-    named = ", ".join(map(quoted, paths[:_NAMED])) + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
+    named = listed(list(map(quoted, paths)), _NAMED)
     what = "file that holds" if len(paths) == 1 else "files that hold"
     return FormatError(
         f"{file.name}: the {what} its tensors would not be committed: {named}; commit the folder that holds all of it"

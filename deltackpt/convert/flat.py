@@ -10,7 +10,7 @@ from typing import Any
 
 from deltackpt.errors import InvalidInputError
 from deltackpt.formats.gguf.values import Keys
-from deltackpt.formats.wording import quoted
+from deltackpt.formats.wording import listed, quoted
 from deltackpt.tensor.dtype import DType
 
 VALUES = "deltackpt.values"
@@ -107,9 +107,8 @@ class FlatState:
     def refuse_missing(self) -> None:
         """InvalidInputError when something cannot be converted."""
         if self.missing:
-            more = f" and {len(self.missing) - 1} more" if len(self.missing) > 1 else ""
             raise InvalidInputError(
-                f"{self.missing[0]}{more} cannot be converted;"
+                f"{listed(list(map(str, self.missing)), 1)} cannot be converted;"
                 " leave it out with --select or --part, or convert the rest with --lossy"
             )
 
@@ -152,4 +151,4 @@ def _is_plain(value: object) -> bool:
 
 def told(names: list[str]) -> str:
     """The first of some names, for people, and how many more there are."""
-    return quoted(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    return listed(list(map(quoted, names)), 1)

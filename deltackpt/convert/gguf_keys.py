@@ -6,8 +6,8 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 
-from deltackpt.checkout.files import Piece, StoredEntry, StoredFiles, stored_files
-from deltackpt.checkout.ranges import read_range
+from deltackpt.checkout.files import StoredEntry, StoredFiles, stored_files
+from deltackpt.convert.held import plain_of
 from deltackpt.errors import InvalidInputError
 from deltackpt.formats.gguf.values import Keys, Value, read_keys
 from deltackpt.formats.source_file import SourceFile, open_source
@@ -52,13 +52,9 @@ def _stored_keys(repository: Repository, files: StoredFiles, one: StoredEntry) -
         for piece in files.pieces(one):
             if not isinstance(piece, bytes) and piece.dtype is not BYTES:
                 break
-            head.write(_plain(repository, piece))
+            head.write(plain_of(repository, piece))
         head.flush()
         return read_keys(SourceFile.of(head.fileno(), one.path or files.name))
-
-
-def _plain(repository: Repository, piece: Piece) -> bytes | memoryview:
-    return piece if isinstance(piece, bytes) else read_range(repository, piece, 0, piece.nbytes)
 
 
 def _together(files: Iterable[Keys]) -> Keys:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from deltackpt.checkout.files import StoredEntry, StoredFiles, stored_files
+from deltackpt.checkout.files import Piece, StoredEntry, StoredFiles, stored_files
 from deltackpt.checkout.ranges import read_range
 from deltackpt.convert.flat import Missing
 from deltackpt.formats.source_file import SourceFile, open_source
@@ -71,7 +71,12 @@ def _opened(repository: Repository, files: StoredFiles, one: StoredEntry) -> Ite
 def stored_pieces(repository: Repository, files: StoredFiles, one: StoredEntry) -> Iterator[bytes | memoryview]:
     """The bytes of a stored file, in order."""
     for piece in files.pieces(one):
-        yield piece if isinstance(piece, bytes) else read_range(repository, piece, 0, piece.nbytes)
+        yield plain_of(repository, piece)
+
+
+def plain_of(repository: Repository, piece: Piece) -> bytes | memoryview:
+    """All bytes of a piece of a stored file."""
+    return piece if isinstance(piece, bytes) else read_range(repository, piece, 0, piece.nbytes)
 
 
 def missing_in(files: Sequence[HeldFile], name: str, part: str | None) -> Iterator[Missing]:

@@ -13,9 +13,8 @@ from deltackpt.convert.beside import config_on_disk
 from deltackpt.convert.flat import FlatState, FlatTensor, Origin
 from deltackpt.convert.gathered import Gathered
 from deltackpt.convert.gguf_keys import keys_on_disk
-from deltackpt.convert.held import held_on_disk
+from deltackpt.convert.held import HeldFile, held_on_disk
 from deltackpt.errors import NotFoundError
-from deltackpt.history.objects import FilesSkeleton, decode
 from deltackpt.skeleton.leaves import Leaf, TensorLeaf, leaves
 from deltackpt.skeleton.read import read_skeleton
 from deltackpt.skeleton.view import View
@@ -39,7 +38,7 @@ def state_of_path(path: str, part: str | None = None) -> Iterator[FlatState]:
                 found.add_value(name, leaf.value)
         files = held_on_disk(path, [(one.name, one.files) for one in content.parts])
         skeletons = {name: one.skeleton for name, one in parts.items()}
-        yield found.state(files, os.path.basename(path), skeletons, _origin(path, chosen), content.check_unchanged)
+        yield found.state(files, os.path.basename(path), skeletons, _origin(path, files, part), content.check_unchanged)
 
 
 def _leaves(parts: Iterable[ContentPart]) -> Iterator[Leaf]:
@@ -53,9 +52,8 @@ def _flat(parts: Mapping[str, ContentPart], leaf: TensorLeaf, name: str) -> Flat
     return FlatTensor(name, view.dtype, view.shape, partial(_read, source, view))
 
 
-def _origin(path: str, parts: Iterable[ContentPart]) -> Origin:
-    files = [decode(one.files, FilesSkeleton) for one in parts if one.files]
-    entries = [entry for skeleton in files for entry in skeleton.entries]
+def _origin(path: str, files: Iterable[HeldFile], part: str | None) -> Origin:
+    entries = [file.entry for file in files if part in (None, file.part)]
     return Origin(partial(keys_on_disk, path, entries), partial(config_on_disk, path))
 
 

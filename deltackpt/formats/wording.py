@@ -6,6 +6,8 @@ terminal would obey, or be megabytes long.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 SHOWN_CHARACTERS = 80
 SHOWN_BYTES = 24
 
@@ -24,6 +26,11 @@ def excerpt(raw: bytes, at: int, otherwise: str) -> str:
 def shown_path(path: str) -> str:
     """A path as people typed it, unless it holds something that is not printable."""
     return path if path.isprintable() else repr(path)
+
+
+def listed(texts: Sequence[str], most: int) -> str:
+    """``a, b and 3 more``: at most so many of ``texts``, which are safe to print."""
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 def complaint(file: str, what: str, at: int, expected: str, found: str) -> str:

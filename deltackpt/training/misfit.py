@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from deltackpt.formats import wording
+
 _SHOWN = 8
 
 
@@ -65,8 +67,7 @@ def same_shape(stored: Any, live: Any) -> bool:
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
     """Names as a sentence has them, not too many."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return wording.listed(names, _SHOWN)
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -14,6 +14,7 @@ from deltackpt.cli.render.commits import added, metrics, step
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import counted, shown, size, times
 from deltackpt.errors import NotFoundError
+from deltackpt.formats.wording import listed
 
 if TYPE_CHECKING:
     from deltackpt.adoption.adopt import Adopted
@@ -160,8 +161,7 @@ def _line(one: Adopted) -> str:
 
 def _left(paths: Sequence[str]) -> Iterator[str]:
     if paths:
-        more = f" and {len(paths) - _LEFT_IN_A_LINE} more" if len(paths) > _LEFT_IN_A_LINE else ""
-        yield f"left as they are: {', '.join(map(shown, paths[:_LEFT_IN_A_LINE]))}{more}"
+        yield f"left as they are: {listed(list(map(shown, paths)), _LEFT_IN_A_LINE)}"
 
 
 def _total(adopted: Iterable[Adopted]) -> str:

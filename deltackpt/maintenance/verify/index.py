@@ -15,6 +15,7 @@ import numpy as np
 from deltackpt.chunkstore.chunk_store import ChunkStore
 from deltackpt.chunkstore.location import Location, inline_record
 from deltackpt.chunkstore.view import View
+from deltackpt.formats.wording import listed
 from deltackpt.ids import ChunkId, CommitId
 from deltackpt.maintenance.verify.contents import Replay
 from deltackpt.maintenance.verify.report import Finding
@@ -36,9 +37,8 @@ def compare_index(store: ChunkStore, replay: Replay) -> Iterator[Finding]:
             different = found
             break
     if different:
-        more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         yield Finding(
-            f"the index in {store.index.folder!r} is not what the log says: {', '.join(different[:3])}{more}",
+            f"the index in {store.index.folder!r} is not what the log says: {listed(different, 3)}",
             f"remove the folder {store.index.folder!r}; the next command builds the index again",
         )
 
