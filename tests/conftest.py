@@ -18,6 +18,16 @@ settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
 
+# Seconds; none for what runs for as long as it runs. The other tests have the limit that stands in pyproject.toml.
+LIMITS = {"long": 3600, "campaign": 0}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in LIMITS.keys() & {marker.name for marker in item.iter_markers()}:
+            item.add_marker(pytest.mark.timeout(LIMITS[name]))
+
+
 @pytest.fixture(scope="session")
 def trained() -> list[dict[str, Any]]:
     """The whole training state of a small language model after 10, 20, 30 and 40 steps. Tests must not change it."""

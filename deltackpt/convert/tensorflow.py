@@ -33,10 +33,11 @@ _TYPES = frozenset(dtype.name for dtype in TYPES.values())
 
 def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
     """Write the folder; returns the bytes of its files. InvalidInputError for types that TensorFlow does not have."""
-    tf = library("tensorflow", "a TensorFlow checkpoint")
     state.refuse_values("a TensorFlow checkpoint")
     check_names(state, "TensorFlow", MAX_NAME_BYTES)
     check_types(state, "TensorFlow has", _TYPES)
+    # Last, since it takes seconds.
+    tf = library("tensorflow", "a TensorFlow checkpoint")
     with TargetFolder(disk, path, state.nbytes, force=force) as target, storage_errors("writing", path):
         target.folder("", _FOLDER_MODE, time.time_ns())
         try:

@@ -52,6 +52,28 @@ class Cursor:
             self.refuse(what, f"an end by byte {self._limit}", str(self.at + length), kind=LimitError)
         self.at += length
 
+    def skip_texts(self, count: int, what: str) -> None:
+        """Move on past ``count`` texts, each behind its length as a u64."""
+        while count:
+            count -= self._skip_seen(count)
+            if count:
+                # Its length is not in the window yet, or it is to be refused.
+                self.skip(self.u64(what), what)
+                count -= 1
+
+    def _skip_seen(self, most: int) -> int:
+        """Move on past texts whose lengths are in the window and that end within bounds; how many those were."""
+        window, first, length_at = self._window, self.at - self._start, _U64.unpack_from
+        last, stop = len(window) - 8, self._stop - self._start
+        passed = 0
+        while passed < most and first <= last:
+            following = first + 8 + length_at(window, first)[0]
+            if following > stop:
+                break
+            first, passed = following, passed + 1
+        self.at = self._start + first
+        return passed
+
     def u32(self, what: str) -> int:
         return int(_U32.unpack(self.take(4, what))[0])
 

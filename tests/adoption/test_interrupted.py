@@ -8,14 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cli_program import command_line, environment, program
+from cli_program import environment, program
 from left_runs import STEPS, flat, put, tensorflow, trainer, weights
+from patience import until
 
 from deltackpt import DeltackptError, Store
 from deltackpt.adoption.adopt import Adopted
@@ -139,16 +139,57 @@ def everything_in(run: Path) -> set[bytes]:
     return {path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_a_killed_program_is_finished_by_the_same_command(tmp_path: Path, number: int) -> None:
+# The command line, but for the folder of a number, which it does not remove: it tells that it is there, and waits.
+HELD = """
+import os, sys, time
+from deltackpt.cli.main import main
+
+left, remove = int(sys.argv[1]), os.rmdir
+
+def remove_or_wait(*arguments, **named):
+    global left
+    left -= 1
+    if left == 0:
+        open("held", "w").close()
+        time.sleep(10_000)
+    remove(*arguments, **named)
+
+os.rmdir = remove_or_wait
+main(sys.argv[2:])
+"""
+
+
+@contextmanager
+def held_at(folder: int, *arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """The program with ``arguments``, in the midst of its work: where it would remove its folder of that number."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", HELD, str(folder), *arguments],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background would have it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            until((cwd / "held").exists)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("folder", [1, 6, 11])
+def test_a_killed_program_is_finished_by_the_same_command(tmp_path: Path, folder: int) -> None:
     run = trainer(tmp_path / "run", steps=range(10, 90, 10), rows=2000)
     whole = bytes_by_step(run)
     assert program("--store", "s", "init", cwd=tmp_path).code == 0
     arguments = ("--store", "s", "import", "run", "--remove-originals")
-    with subprocess.Popen(command_line(*arguments), cwd=tmp_path, env=environment()) as process:
-        until(lambda: not (run / f"checkpoint-{10 + number * 20}").exists())
+    with held_at(folder, *arguments, cwd=tmp_path) as process:
         process.kill()
+        process.communicate()
     assert process.returncode == -signal.SIGKILL
+    assert len(list(run.glob("checkpoint-*"))) in range(1, 8)
     done = program(*arguments, cwd=tmp_path)
     assert done.code == 0, done.err
     assert stored(tmp_path / "s", tmp_path / "out") == whole
@@ -162,13 +203,7 @@ def test_an_interrupted_program_says_what_is_done_and_goes_on(tmp_path: Path) ->
     whole = bytes_by_step(run)
     assert program("--store", "s", "init", cwd=tmp_path).code == 0
     arguments = ("--store", "s", "import", "run", "--remove-originals")
-    # A shell's background would have it ignored.
-    awake = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    command = command_line(*arguments)
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **awake
-    ) as process:
-        until(lambda: not (run / "checkpoint-20").exists())
+    with held_at(6, *arguments, cwd=tmp_path) as process:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert (process.returncode, err.strip()) == (130, "")
@@ -178,13 +213,6 @@ def test_an_interrupted_program_says_what_is_done_and_goes_on(tmp_path: Path) ->
     done = program(*arguments, cwd=tmp_path)
     assert done.code == 0, done.err
     assert stored(tmp_path / "s", tmp_path / "out") == whole
-
-
-def until(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.002)
 
 
 # What an interrupted removal leaves, put there by hand.

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 from disks import rows_of, tables_of
+from patience import PATIENCE
 
 from deltackpt import Options, Store
 from deltackpt.chunkstore import environments
@@ -196,7 +197,7 @@ def test_the_map_grows_under_readers(store: Store, monkeypatch: pytest.MonkeyPat
             stop.set()
         assert store._repository.chunks.look(lambda view: view.tables.get(b"chunks", b"%032d" % 699_999)) == bytes(78)
         stop.set()
-        assert all(reader.result(30) % len(known) == 0 for reader in readers)
+        assert all(reader.result(PATIENCE) % len(known) == 0 for reader in readers)
     assert data_file(store).stat().st_size > 64 << 20
 
 
@@ -263,7 +264,7 @@ def test_a_reader_within_a_reader_does_not_wait_for_the_writer_behind_it(store: 
         writer = threading.Thread(target=write)
         writer.start()
         assert not written.wait(0.05)
-    writer.join(10)
+    writer.join(PATIENCE)
     assert written.is_set()
 
 

@@ -7,12 +7,12 @@ import hashlib
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_program import command_line, environment, program
+from patience import until
 from safetensors.numpy import save_file
 
 from deltackpt import Store
@@ -108,8 +108,7 @@ def test_an_interrupt_is_quiet(tmp_path: Path, history: Store) -> None:
         text=True,
     )
     # The program waits for its configuration once it has opened the pipe for itself.
-    while open_files(running.pid).count(os.readlink(f"/proc/{running.pid}/fd/0")) < 2:
-        time.sleep(0.01)
+    until(lambda: open_files(running.pid).count(os.readlink(f"/proc/{running.pid}/fd/0")) >= 2)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate()
     assert (running.returncode, err.strip()) == (130, "")

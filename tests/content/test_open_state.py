@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from made_again import same
+from patience import ends
 from pickled_states import STATES, WEIGHT
 from safetensors.torch import load_file, save_file
 from skeleton_round_trip import assert_same
@@ -59,12 +59,11 @@ def test_a_flat_file_and_a_folder(tmp_path: Path) -> None:
     assert_same(deltackpt.open_state(folder)["model"], load_file(path))
 
 
+@ends
 def test_what_is_shared_in_a_thousand_places_is_not_taken_apart_in_each(tmp_path: Path) -> None:
     shared: dict[str, Any] = {"object": datetime.date(2026, 1, 2)}
     for _ in range(6):
         shared = {str(number): shared for number in range(10)}
     torch.save({**{f"k{number}": shared for number in range(100)}, "w": torch.ones(2)}, path := tmp_path / "c.pt")
     assert path.stat().st_size < 4000
-    begin = time.process_time()
     assert deltackpt.open_state(path)["w"].tolist() == [1, 1]
-    assert time.process_time() - begin < 20

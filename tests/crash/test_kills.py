@@ -94,8 +94,10 @@ def nursery(path: str) -> Iterator[subprocess.Popen[str]]:
         process.stdin.close()
 
 
-def killed(process: subprocess.Popen[str], first: int, calls: int, seconds: float) -> dict[int, str]:
-    """Start a worker and kill it, after ``seconds`` or at one of its calls; the commits it acknowledged, by step."""
+def killed(process: subprocess.Popen[str], first: int, calls: int, commits: int, seconds: float) -> dict[int, str]:
+    """Start a worker and kill it, at one of its calls or so many seconds after so many commits; those that it
+    acknowledged, by step.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
     print(first, calls, file=process.stdin, flush=True)
@@ -103,9 +105,9 @@ def killed(process: subprocess.Popen[str], first: int, calls: int, seconds: floa
     for line in process.stdout:
         word, _, rest = line.strip().partition(" ")
         heard[word] = rest
-        if word == "born" and not calls:
+        if len(heard) == 1 + commits and not calls:
             time.sleep(seconds)
-            os.kill(int(rest), signal.SIGKILL)
+            os.kill(int(heard["born"]), signal.SIGKILL)
         if word == "dead":
             break
     heard.pop("born")
@@ -137,7 +139,7 @@ def kill_often(path: str, times: int, seed: int) -> int:
         for kill in range(times):
             # Half of them at a call of the disk, half at any moment.
             calls = chance.randrange(1, 200) if kill % 2 else 0
-            acknowledged |= killed(process, newest + 1, calls, chance.uniform(0.0, 0.1))
+            acknowledged |= killed(process, newest + 1, calls, chance.randrange(6), chance.uniform(0.0, 0.02))
             newest = check(path, acknowledged, index=kill % 3 != 0, data=kill % 6 == 0)
     return len(acknowledged)
 

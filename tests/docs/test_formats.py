@@ -238,7 +238,6 @@ def test_the_matrix(store: Store, tmp_path: Path, name: str) -> None:
     assert line in PAGE.read_text().splitlines()
 
 
-@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=tool.marks) for name, tool in TOOLS.items()])
 def test_the_folders_of_training_tools(tmp_path: Path, name: str) -> None:
     assert folder_row(tmp_path, name) in PAGE.read_text().splitlines()

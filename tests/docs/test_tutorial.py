@@ -50,7 +50,6 @@ def test_the_page_on_training(
     assert executed(ROOT / "docs" / "training.md", capsys) >= 8
 
 
-@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("library", ["transformers", "accelerate", "lightning", "fsspec"])
 def test_the_page_of_a_framework(
     library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

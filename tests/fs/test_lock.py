@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE, until
 
 from deltackpt.fs.lock import FileLock, hold, is_held
 
@@ -21,32 +23,40 @@ def lock(tmp_path: Path) -> Iterator[FileLock]:
     made.close()
 
 
-def in_a_child(path: str, *, exclusive: bool) -> int:
-    """Take the lock in a child process; its exit code, or -1 while it waits."""
+def child_that_takes(path: str, exclusive: bool) -> int:
     child = os.fork()
     if not child:
         other = FileLock(path)
         with other.exclusive() if exclusive else other.shared():
             os._exit(0)
-    for _ in range(50):
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        threading.Event().wait(0.004)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return -1
+    return child
+
+
+def is_got(path: str, *, exclusive: bool) -> bool:
+    """Whether a child process gets the lock."""
+    return os.waitpid(child_that_takes(path, exclusive), 0)[1] == 0
+
+
+def is_waited_for(path: str, *, exclusive: bool) -> bool:
+    """Whether a child process does not get the lock for a while."""
+    child = child_that_takes(path, exclusive)
+    threading.Event().wait(0.1)
+    waits = os.waitpid(child, os.WNOHANG) == (0, 0)
+    if waits:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return waits
 
 
 def test_readers_share_and_writers_do_not(lock: FileLock) -> None:
     path = lock._path
     with lock.shared():
-        assert in_a_child(path, exclusive=False) == 0
-        assert in_a_child(path, exclusive=True) == -1
+        assert is_got(path, exclusive=False)
+        assert is_waited_for(path, exclusive=True)
     with lock.exclusive():
-        assert in_a_child(path, exclusive=False) == -1
-        assert in_a_child(path, exclusive=True) == -1
-    assert in_a_child(path, exclusive=True) == 0
+        assert is_waited_for(path, exclusive=False)
+        assert is_waited_for(path, exclusive=True)
+    assert is_got(path, exclusive=True)
 
 
 def test_threads_of_one_process(lock: FileLock) -> None:
@@ -68,7 +78,7 @@ def test_threads_of_one_process(lock: FileLock) -> None:
 
     with ThreadPoolExecutor(6) as threads:
         for job in [threads.submit(write if i % 5 == 0 else read) for i in range(600)]:
-            job.result(30)
+            job.result(PATIENCE)
     assert max(most) >= 1
 
 
@@ -77,12 +87,11 @@ def test_a_writer_waits_for_readers_and_new_readers_for_the_writer(lock: FileLoc
     with ThreadPoolExecutor(2) as threads:
         with lock.shared():
             writer = threads.submit(lambda: enter(lock, order, "writer"))
-            while not lock._writers_waiting:
-                threading.Event().wait(0.001)
+            until(lambda: lock._writers_waiting)
             reader = threads.submit(lambda: enter(lock, order, "reader", shared=True))
             assert order == []
-        writer.result(10)
-        reader.result(10)
+        writer.result(PATIENCE)
+        reader.result(PATIENCE)
     assert order == ["writer", "reader"]
 
 
@@ -95,11 +104,10 @@ def test_a_reader_may_read_again_while_a_writer_waits(lock: FileLock) -> None:
     with ThreadPoolExecutor(1) as threads:
         with lock.shared():
             writer = threads.submit(lambda: enter(lock, [], "writer"))
-            while not lock._writers_waiting:
-                threading.Event().wait(0.001)
+            until(lambda: lock._writers_waiting)
             with lock.shared(), lock.shared():
                 assert not writer.done()
-        writer.result(10)
+        writer.result(PATIENCE)
 
 
 def test_a_reader_that_wants_to_write_is_a_mistake_not_a_deadlock(lock: FileLock) -> None:
@@ -118,9 +126,9 @@ def test_a_file_that_was_deleted_parts_nobody(lock: FileLock) -> None:
     os.rmdir(os.path.dirname(path))
     later = FileLock(path)
     with lock.exclusive(), ExitStack() as stack:
-        assert in_a_child(path, exclusive=False) == -1
+        assert is_waited_for(path, exclusive=False)
         stack.callback(later.close)
-    assert in_a_child(path, exclusive=True) == 0
+    assert is_got(path, exclusive=True)
 
 
 def test_paused(lock: FileLock) -> None:
@@ -131,7 +139,7 @@ def test_paused(lock: FileLock) -> None:
     thread.start()
     assert not entered.wait(0.05)
     lock.resume()
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
     thread.join()
     with lock.shared():
         lock.pause()

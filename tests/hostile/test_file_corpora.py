@@ -1,8 +1,7 @@
-"""Every file of the corpora gets its exact error, soon and in little memory; what is odd but sound is read."""
+"""Every file of the corpora gets its exact error, without an endless loop and in little memory; what is odd but sound is read."""
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import gguf_corpus
 import onnx_corpus
 import pytest
 from damage import Damage, Sound
+from patience import ends
 
 from deltackpt.errors import FormatError, LimitError
 from deltackpt.formats.sniff import read_spans
@@ -20,8 +20,6 @@ CORPORA = {"gguf": gguf_corpus, "onnx": onnx_corpus}
 DAMAGED = [pytest.param(case, id=ascii(f"{name}: {case.label}")) for name, c in CORPORA.items() for case in c.damaged()]
 SOUND = [pytest.param(case, id=ascii(f"{name}: {case.label}")) for name, c in CORPORA.items() for case in c.sound()]
 
-# Processor time; a quiet machine needs half a second at most.
-SECONDS = 2
 MEGABYTES = 40
 
 
@@ -30,13 +28,12 @@ def spans_of(path: Path) -> tuple[Span, ...]:
         return read_spans(file)
 
 
+@ends
 @pytest.mark.parametrize("damage", DAMAGED)
 def test_damage_gets_its_exact_error(damage: Damage, tmp_path: Path) -> None:
     (target := tmp_path / "m").write_bytes(damage.raw)
-    start = time.process_time()
     with pytest.raises(FormatError) as caught:
         spans_of(target)
-    assert time.process_time() - start < SECONDS
     message = str(caught.value)
     assert message.startswith(f"{target}: {damage.text}")
     assert type(caught.value) is damage.error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import gguf_corpus as gg
 import pytest
 from hypothesis import given, settings
 from mutants import mutated
+from patience import ends
 
 from deltackpt.errors import FormatError, LimitError, UnsupportedError
 from deltackpt.formats.gguf.values import Value, read_keys
@@ -40,11 +40,10 @@ def test_mutants(raw: bytes) -> None:
     keys_of(raw)
 
 
+@ends
 @pytest.mark.parametrize("raw", [pytest.param(case.raw, id=ascii(case.label)) for case in gg.damaged()])
 def test_the_corpus(raw: bytes) -> None:
-    start = time.process_time()
     keys_of(raw)
-    assert time.process_time() - start < 2
 
 
 def test_values_are_what_the_file_has() -> None:

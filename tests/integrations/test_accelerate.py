@@ -16,8 +16,6 @@ from torch import nn  # noqa: E402
 
 from deltackpt.integrations.accelerate import checkpointer  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 class Counter:
     """Something of the user's own."""

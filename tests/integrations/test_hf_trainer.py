@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 
 from deltackpt import InvalidInputError, Keep, Store
 
@@ -23,8 +24,6 @@ transformers = pytest.importorskip("transformers")
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments  # noqa: E402
 
 from deltackpt.integrations.hf_trainer import DeltackptCallback, DeltackptMixin, restore_folder  # noqa: E402
-
-pytestmark = pytest.mark.filterwarnings("default")
 
 DATA = [
     {"input_ids": ids, "labels": ids} for ids in torch.randint(64, (40, 12), generator=torch.Generator().manual_seed(1))
@@ -171,7 +170,7 @@ def test_two_ranks_save_once_and_every_rank_goes_on_where_it_stood(tmp_path: Pat
             )
             for rank in (0, 1)
         ]
-        said = [rank.communicate(timeout=200)[1] for rank in ranks]
+        said = [rank.communicate(timeout=PATIENCE)[1] for rank in ranks]
         assert [rank.returncode for rank in ranks] == [0, 0], said
 
     run()

@@ -21,8 +21,6 @@ from torch.utils.data import DataLoader  # noqa: E402
 
 from deltackpt.integrations.lightning import DeltackptIO  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("default")
-
 DATA = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
 
 

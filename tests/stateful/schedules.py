@@ -7,12 +7,12 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from patience import PATIENCE
+
 from deltackpt import Options, Store
 from deltackpt.chunkstore.environments import shared_environment
 from deltackpt.fs.disk import Buffer, Disk
 from deltackpt.history.repository import Repository
-
-PATIENCE = 30.0
 
 Actor = Callable[[Store], None]
 

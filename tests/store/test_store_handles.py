@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from deltackpt import CorruptError, InvalidInputError, NotFoundError, Options, Store
 
@@ -138,7 +139,7 @@ def test_closing_beside_threads_that_read(store: Store) -> None:
 
     def read() -> int:
         reads = 0
-        while not stop.is_set():
+        while not stop.is_set() or not reads:
             assert Store(store.path).resolve("main").step == 1
             assert store.resolve("main").step == 1
             reads += 1
@@ -199,7 +200,7 @@ def test_another_process_reads_while_this_one_commits(store: Store) -> None:
     readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for step in range(2, 30):
         store.commit(state(step), step=step)
-    seen = [int(reader.communicate(timeout=60)[0]) for reader in readers]
+    seen = [int(reader.communicate(timeout=PATIENCE)[0]) for reader in readers]
     assert all(1 <= number < 30 for number in seen)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from patience import PATIENCE, until
 
 HERE = Path(__file__).parent
 
@@ -72,11 +75,11 @@ class Program:
                 return
         raise AssertionError(f"ended without {line!r}: {self.errors}")
 
-    def end(self, timeout: float = 90) -> tuple[int, list[str]]:
+    def end(self) -> tuple[int, list[str]]:
         """Its exit code, and the rest of what it said."""
         assert self.process.stdout is not None
         rest = self.process.stdout.read().splitlines()
-        code = self.process.wait(timeout)
+        code = self.process.wait(PATIENCE)
         self.process.stdout.close()
         return code, rest
 
@@ -109,15 +112,31 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def gone(pid: int, within: float = 5.0) -> bool:
-    """Whether a process ends soon."""
-    until = time.monotonic() + within
-    while time.monotonic() < until:
-        stat = Path(f"/proc/{pid}/stat")
-        try:
-            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.01)
-    return False
+def writer() -> int:
+    """The one writer that this process has now."""
+    (pid,) = children(os.getpid())
+    return pid
+
+
+@contextlib.contextmanager
+def stopped_writer() -> Iterator[None]:
+    """The writer of this process does nothing within the block."""
+    pid = writer()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, though nobody may have asked how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def await_end(pid: int) -> None:
+    """Until a process has ended."""
+    until(lambda: is_gone(pid))

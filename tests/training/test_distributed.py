@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from deltackpt import Store
 
@@ -47,7 +48,7 @@ def ranks(
         )
         for rank in range(size)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in started]
+    errors = [process.communicate(timeout=PATIENCE)[1] for process in started]
     return [(process.returncode, text) for process, text in zip(started, errors, strict=True)]
 
 

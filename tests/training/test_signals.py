@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from programs import Program
 
 from deltackpt import Store
@@ -56,12 +57,12 @@ def test_a_handler_from_before_is_called_too(tmp_path: Path) -> None:
 
 
 def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
-    body = "[time.sleep(0.05) for _ in range(400 if step == 3 else 1)]"
-    with Program(tmp_path, steps=400, body=body, options="every=1000") as program:
+    interrupts = 'for word in ("first", "second"):\n signal.raise_signal(signal.SIGINT)\n print(word, flush=True)'
+    body = f"exec({interrupts!r}) if step == 3 else None"
+    with Program(tmp_path, steps=400, body=body, options="every=1000", before="import signal") as program:
         program.until("step 2")
-        program.process.send_signal(signal.SIGINT)
-        program.process.send_signal(signal.SIGINT)
-        program.end(timeout=10)
+        code, rest = program.end()
+        assert (code, rest) == (-signal.SIGINT, ["first"])
         assert "KeyboardInterrupt" in program.errors
 
 
@@ -118,7 +119,7 @@ def test_one_that_comes_after_the_last_step_still_ends_the_program(tmp_path: Pat
 
 def idle(trainer: Connection) -> None:
     trainer.send("here")
-    time.sleep(60)
+    time.sleep(10 * PATIENCE)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1])
@@ -133,7 +134,7 @@ def test_a_process_that_was_forked_ends_when_it_is_told_to(tmp_path: Path, sent:
             helper.start()
             assert ours.recv() == "here"
             os.kill(helper.pid, sent)
-            helper.join(20)
+            helper.join(PATIENCE)
     finally:
         signal.signal(sent, before)
     assert helper.exitcode == -sent

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import Program, children, gone
+from patience import until
+from programs import Program, await_end, children, stopped_writer, writer
 
 from deltackpt import Checkpointer, ConflictError, DeltackptError, Keep, StorageError, Store
 
@@ -44,12 +44,6 @@ def saving(path: Path, weights: Weights, **options: Any) -> Checkpointer:
     return Checkpointer(path, extra={"weights": weights}, **{"every": 1, "nice": 0, **options})
 
 
-def writer_of(ckpt: Checkpointer) -> int:
-    (pid,) = children(os.getpid())
-    assert ckpt is not None
-    return pid
-
-
 def test_what_is_saved_is_what_stood_there_when_step_returned(weights: Weights, tmp_path: Path) -> None:
     kept = []
     for worker in ("process", "thread"):
@@ -76,7 +70,7 @@ def test_a_writer_that_died_is_replaced_and_nothing_is_lost(
             weights.values.mul_(1.001)
             ckpt.step(step)
             if step in (1, 3):
-                os.kill(writer_of(ckpt), signal.SIGKILL)
+                os.kill(writer(), signal.SIGKILL)
     assert "the writer process ended with signal 9; another one takes the snapshot" in caplog.text
     with Store(tmp_path / "s") as store:
         assert [commit.step for commit in store.log("main")] == [6, 5, 4, 3, 2, 1]
@@ -108,12 +102,9 @@ def test_a_writer_that_is_still_cleaning_up_is_not_waited_for(tmp_path: Path) ->
     with saving(tmp_path / "s", weights) as ckpt:
         ckpt.step(0)
         ckpt.wait()
-        os.kill(writer_of(ckpt), signal.SIGSTOP)
-        try:
+        with stopped_writer():
             weights.values.mul_(2)
             ckpt.step(1)
-        finally:
-            os.kill(writer_of(ckpt), signal.SIGCONT)
     with Store(tmp_path / "s") as store:
         assert [commit.step for commit in store.log("main")] == [2, 1]
 
@@ -130,8 +121,8 @@ def test_a_container_with_a_small_shared_memory_folder_has_room(tmp_path: Path) 
     """The buffers have no name there, nor anywhere else."""
     with Program(tmp_path, steps=10_000) as program:
         program.until("step 12")
-        (writer,) = children(program.process.pid)
-        for pid in (program.process.pid, writer):
+        (beside,) = children(program.process.pid)
+        for pid in (program.process.pid, beside):
             mapped = Path(f"/proc/{pid}/maps").read_text()
             assert "/dev/shm" not in mapped
             assert "/memfd:" in mapped
@@ -140,22 +131,22 @@ def test_a_container_with_a_small_shared_memory_folder_has_room(tmp_path: Path) 
 def test_the_writer_ends_with_a_trainer_that_is_killed(tmp_path: Path) -> None:
     with Program(tmp_path, steps=10_000) as program:
         program.until("step 12")
-        (writer,) = children(program.process.pid)
+        (beside,) = children(program.process.pid)
         program.process.kill()
         program.process.wait()
-        assert gone(writer)
+        await_end(beside)
 
 
 def test_a_signal_to_everyone_is_the_trainers_to_decide_about(tmp_path: Path) -> None:
     with Program(tmp_path, steps=10_000) as program:
         program.until("step 12")
-        (writer,) = children(program.process.pid)
-        os.kill(writer, signal.SIGTERM)
-        os.kill(writer, signal.SIGINT)
+        (beside,) = children(program.process.pid)
+        os.kill(beside, signal.SIGTERM)
+        os.kill(beside, signal.SIGINT)
         program.process.terminate()
         assert program.end()[0] == 143
         assert "the writer process ended" not in program.errors
-        assert gone(writer)
+        await_end(beside)
 
 
 def test_loader_processes_that_are_forked_later_do_not_disturb(weights: Weights, tmp_path: Path) -> None:
@@ -355,8 +346,7 @@ def test_a_cell_that_is_run_again_goes_on(weights: Weights, tmp_path: Path) -> N
             cell()
     with Store(tmp_path / "s") as store:
         assert [commit.step for commit in store.log("main")] == [6, 5, 4, 3, 2, 1]
-    time.sleep(0.1)
-    assert children(os.getpid()) == []
+    until(lambda: children(os.getpid()) == [])
 
 
 def test_a_script_that_fails_still_has_what_it_saved(weights: Weights, tmp_path: Path) -> None:

@@ -88,20 +88,14 @@ def _skip_array(walk: _Walk, depth: int) -> None:
         expected = f"at most {cursor.left // least} items, for which there is room"
         cursor.refuse(walk.key, expected, str(count), cursor.at - 8)
     if kind == STRING:
-        _skip_strings(walk, count)
+        _count_steps(walk, count)
+        cursor.skip_texts(count, walk.key)
     elif kind == ARRAY:
         _count_steps(walk, count)
         for _ in range(count):
             _skip_array(walk, depth + 1)
     else:
         cursor.skip(count * least, walk.key)
-
-
-def _skip_strings(walk: _Walk, count: int) -> None:
-    _count_steps(walk, count)
-    skip, u64, what = walk.cursor.skip, walk.cursor.u64, walk.key
-    for _ in range(count):
-        skip(u64(what), what)
 
 
 def _count_steps(walk: _Walk, count: int) -> None:
