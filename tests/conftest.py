@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from hypothesis import settings
 from deltackpt import Store
 from deltackpt.chunkstore import reserve
 from deltackpt.maintenance import gc
+
+# As many tests run at once as there are processors: threads of libraries, here and in programs that tests start, would
+# only wait for each other. PyTorch reads it when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Every run tries the same examples, so that a failure can be seen again.
 settings.register_profile("fixed", derandomize=True, deadline=None)

@@ -278,17 +278,16 @@ class Volume:
 
     def _tree(self, names: Mapping[str, Mapping[str, int | str]], data: Mapping[int, bytes]) -> Tree:
         tree: dict[str, bytes | None] = {}
-        pending = [(self.root, self.root)]
+        pending = [("", self.root)]
         while pending:
             place, folder = pending.pop()
             for name, target in names.get(folder, {}).items():
-                path = os.path.join(place, name)
+                path = place + name
                 if isinstance(target, str):
-                    tree[os.path.relpath(path, self.root)] = None
-                    pending.append((path, target))
+                    tree[path] = None
+                    pending.append((f"{path}/", target))
                 else:
-                    content = data.get(target, self.files.get(target, b""))
-                    tree[os.path.relpath(path, self.root)] = content
+                    tree[path] = data.get(target, self.files.get(target, b""))
         return tree
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
+import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from patience import PATIENCE
@@ -15,41 +13,24 @@ from deltackpt import Store
 
 torch = pytest.importorskip("torch")
 
-from trainee import told  # noqa: E402 - it needs torch
-
-HERE = Path(__file__).parent
+from ddp_trainee import Distributed  # noqa: E402 - it needs torch
+from forks import FORKS  # noqa: E402
+from trainee import told  # noqa: E402
 
 
 def ranks(
-    folder: Path, store: str, steps: int, *options: str, size: int = 2, **variables: str
-) -> list[tuple[int, str]]:
+    folder: Path, store: str, steps: int, size: int = 2, signal_at: int | None = None, **options: Any
+) -> list[tuple[int | None, str]]:
     """Run a training of ``size`` ranks; exit code and stderr of each."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}", **variables}
-    started = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                HERE / "ddp_trainee.py",
-                str(rank),
-                str(size),
-                port,
-                folder / store,
-                folder / f"{store}.txt",
-                str(steps),
-                *options,
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for rank in range(size)
-    ]
-    errors = [process.communicate(timeout=PATIENCE)[1] for process in started]
-    return [(process.returncode, text) for process, text in zip(started, errors, strict=True)]
+    losses = str(folder / f"{Path(store).name}.txt")
+    meeting = str(folder / uuid.uuid4().hex)
+    training = Distributed(size, meeting, str(folder / store), losses, steps, options, signal_at)
+    started = [FORKS.Process(target=training.rank, args=(rank,)) for rank in range(size)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(PATIENCE)
+    return [(process.exitcode, Path(f"{losses}-{rank}.err").read_text()) for rank, process in enumerate(started)]
 
 
 def test_two_ranks_save_once_and_each_goes_on_where_it_stood(tmp_path: Path) -> None:
@@ -70,7 +51,7 @@ def test_two_ranks_save_once_and_each_goes_on_where_it_stood(tmp_path: Path) -> 
 
 
 def test_a_signal_to_one_rank_ends_all_after_a_save(tmp_path: Path) -> None:
-    outcomes = ranks(tmp_path, "s", 500, SIGNAL_AT="4")
+    outcomes = ranks(tmp_path, "s", 500, signal_at=4)
     assert [code for code, _ in outcomes] == [143, 143], outcomes
     with Store(tmp_path / "s") as store:
         assert (store.resolve("main").step, store.resolve("main").message) == (5, "SIGTERM")
@@ -89,7 +70,7 @@ def test_another_number_of_ranks_says_what_is_not_as_it_was(tmp_path: Path) -> N
 
 def test_every_rank_hears_of_a_failure_of_the_first(tmp_path: Path) -> None:
     ranks(tmp_path, "s", 4)
-    outcomes = ranks(tmp_path, "s", 8, "branch='other', start_from='nowhere'")
+    outcomes = ranks(tmp_path, "s", 8, branch="other", start_from="nowhere")
     assert [code for code, _ in outcomes] == [1, 1]
     assert all("no branch, tag or commit 'nowhere'" in said for _, said in outcomes)
     outcomes = ranks(tmp_path, "/proc/nowhere", 8)

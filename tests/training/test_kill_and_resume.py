@@ -33,7 +33,7 @@ STEPS_A_LIFE = 35
 NURSERY = """
 import os, sys
 sys.path[:0] = sys.argv[1:3]
-import numpy, torch, trainee
+import numpy, torch, torch._dynamo, trainee
 import deltackpt.training.checkpointer
 store, losses = sys.argv[3:5]
 for line in sys.stdin:

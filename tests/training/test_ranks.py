@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 torch = pytest.importorskip("torch")
 
-from rank_meeting import failing, meet  # noqa: E402 - it needs torch
-from torch import multiprocessing  # noqa: E402
+from forks import FORKS  # noqa: E402 - it needs torch
+from rank_meeting import failing, meet  # noqa: E402
 
 from deltackpt.errors import DeltackptError, NotFoundError  # noqa: E402
 from deltackpt.training.preflight import opened  # noqa: E402
@@ -26,7 +27,12 @@ from deltackpt.training.ranks import Ranks  # noqa: E402
     ],
 )
 def test_no_rank_waits_for_one_that_failed(tmp_path: Path, error: Exception, first: str, second: str) -> None:
-    multiprocessing.spawn(meet, (str(tmp_path), error), nprocs=2)
+    ranks = [FORKS.Process(target=meet, args=(rank, str(tmp_path), error)) for rank in (0, 1)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(PATIENCE)
+    assert [rank.exitcode for rank in ranks] == [0, 0]
     assert [Path(tmp_path, str(rank)).read_text() for rank in (0, 1)] == [first, second]
 
 
