@@ -1,4 +1,4 @@
-"""Every file of the corpora gets its exact error, without an endless loop and in little memory; what is odd but sound is read."""
+"""Every file of the corpora gets its exact error, without going on for ever; what is odd but sound is read."""
 
 from __future__ import annotations
 
