@@ -23,6 +23,14 @@ settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Neighbours stay together, with what they import and share; whoever has nothing left takes over from others."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
+
+
 # Seconds; none for what runs for as long as it runs. The other tests have the limit that stands in pyproject.toml.
 LIMITS = {"long": 3600, "campaign": 0}
 
