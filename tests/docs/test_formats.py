@@ -6,9 +6,10 @@ With ``DELTACKPT_WRITE_PAGES=1``, and one process, each test puts its row there.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from deltackpt.convert.of_path import state_of_path
 
 PAGE = ROOT / "docs" / "formats.md"
 TENSORS = {f"layer.{n}.weight": torch.randn(256, 1024, generator=torch.Generator().manual_seed(n)) for n in range(4)}
+FLOATS: tuple[Floats | None, ...] = (None, "bf16", "fp16")
 PLAIN = sum(tensor.numel() * tensor.itemsize for tensor in TENSORS.values())
 
 
@@ -144,7 +146,7 @@ def row(store: Store, folder: Path, name: str) -> str:
     typed = store.typed_bytes(commit)
     assert typed is not None
     once = commit.stored_bytes < 0.02 * PLAIN
-    errors = [error(form, path, folder, floats) for floats in (None, "bf16", "fp16")]
+    errors = ["-"] * len(FLOATS) if form.out is None else [error(out) for out in written_again(form.out, path, folder)]
     cells = (yes(is_read(form, path)), yes(same), share(typed.share), yes(once), *errors)
     return f"| {name} | {' | '.join(cells)} |"
 
@@ -156,14 +158,9 @@ def is_read(form: Format, path: Path) -> bool:
     return b"".join(found) == b"".join(one.numpy().tobytes() for one in form.tensors)
 
 
-def error(form: Format, path: Path, folder: Path, floats: Floats | None) -> str:
-    """The largest relative error of a value that was read, written in the format as ``floats``, and read again."""
-    if form.out is None:
-        return "-"
-    out = folder / f"out-{floats}.{form.out}"
-    try:
-        convert(form.out, path, out, floats)
-    except DeltackptError:
+def error(out: Path | None) -> str:
+    """The largest relative error of a value in what was made of a file of ``TENSORS``; None was refused."""
+    if out is None:
         return "refused"
     with state_of_path(str(out), part_of(out)) as state:
         found = {one.name: (one.shape, values_of(one.dtype.name, bytes(one.read()))) for one in state.tensors}
@@ -173,12 +170,31 @@ def error(form: Format, path: Path, folder: Path, floats: Floats | None) -> str:
     return f"{worst:.1e}" if worst else "0"
 
 
-def convert(format: str, path: Path, out: Path, floats: Floats | None) -> None:
+def written_again(format: str, path: Path, folder: Path) -> list[Path | None]:
+    """What was read from ``path``, written in ``format``: as it is, and in each shorter type; None where refused."""
+    outs = {floats: folder / f"out-{floats}.{format}" for floats in FLOATS}
     if format == "tf":
-        dtype = ("--dtype", floats) if floats else ()
-        TENSORFLOW.run("-m", "deltackpt", "convert", path, out, "--format", "tf", "--part", "model", *dtype)
-    else:
+        convert_by_tensorflow(path, outs)
+        return list(outs.values())
+    return [out if is_converted(format, path, out, floats) else None for floats, out in outs.items()]
+
+
+def is_converted(format: str, path: Path, out: Path, floats: Floats | None) -> bool:
+    try:
         convert_path(str(path), str(out), Conversion(format, Changes(floats=floats)), part=part_of(path))
+    except DeltackptError:
+        return False
+    return True
+
+
+def convert_by_tensorflow(path: Path, outs: Mapping[Floats | None, Path]) -> None:
+    """In one process, since the library takes seconds to begin with."""
+    program = "import json, sys; from deltackpt.cli.main import run; sys.exit(max(map(run, json.loads(sys.argv[1]))))"
+    commands = [
+        ["convert", str(path), str(out), "--format", "tf", "--part", "model", *(["--dtype", floats] if floats else [])]
+        for floats, out in outs.items()
+    ]
+    TENSORFLOW.run("-c", program, json.dumps(commands))
 
 
 def values_of(dtype: str, plain: bytes) -> torch.Tensor:
