@@ -205,9 +205,11 @@ class Collector:
         self.repository.chunks.log.sweep()
         self._litter.unlink(self._litter.leftovers())
         archive_sealed(self.repository)
-        # The index is a cache: one that cannot be compacted is none of gc's concern.
+        # The index is a cache: one that cannot be made smaller is none of gc's concern.
         with contextlib.suppress(IndexDamagedError, StorageError):
-            self.repository.chunks.index.update().compact()
+            update = self.repository.chunks.index.update()
+            update.sweep(len(self.survey.in_use))
+            update.compact()
         return plan
 
     def look(self) -> Position:
