@@ -7,6 +7,7 @@ to a branch of its own, first alone, then while ``deltackpt gc`` runs as a proce
 from __future__ import annotations
 
 import gc
+import resource
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ import numpy as np
 
 from benchmarks.contenders import DeltackptStore
 from benchmarks.figures import Figure, at_most
-from benchmarks.growth import TENSORS, small_state, sown
+from benchmarks.growth import CPU, TENSORS, small_state, sown
 from benchmarks.options import Options
 from benchmarks.progress import say
 from benchmarks.stopwatch import in_fresh_process
@@ -37,8 +38,9 @@ def figures(options: Options) -> Iterator[Figure]:
             row = f"gc of {commits - KEPT:,} commits, {(commits - KEPT) * TENSORS:,} chunks"
             run = subfolder(folder, "run")
             in_fresh_process(sown, str(run / "store"), 0, commits)
-            alone, beside, seconds = in_fresh_process(_measured, run)
+            alone, beside, seconds, busy = in_fresh_process(_measured, run)
             yield Figure(TABLE, row, "gc", "s", (seconds,))
+            yield Figure(TABLE, row, f"gc, {CPU}", "s", (busy,))
             for name, costs in (("alone", alone), ("beside", beside)):
                 yield Figure(TABLE, row, f"commit {name}, median", "ms", (float(np.median(costs)),))
                 yield Figure(TABLE, row, f"commit {name}, longest", "ms", (max(costs),))
@@ -46,8 +48,8 @@ def figures(options: Options) -> Iterator[Figure]:
             yield Figure(TABLE, row, "longest beside, over the median alone", "ms", (longer,), at_most(TARGET_MS))
 
 
-def _measured(folder: Path) -> tuple[list[float], list[float], float]:
-    """Milliseconds of the commits alone and beside, and seconds of the gc."""
+def _measured(folder: Path) -> tuple[list[float], list[float], float, float]:
+    """Milliseconds of the commits alone and beside, seconds of the gc, and those of the processor for it."""
     import deltackpt
 
     path = folder / "store"
@@ -62,8 +64,9 @@ def _measured(folder: Path) -> tuple[list[float], list[float], float]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as collector:
         beside = _commits(contender, ALONE, lambda done: collector.poll() is None)
     seconds = time.perf_counter() - began
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     contender.close()
-    return alone, beside, seconds
+    return alone, beside, seconds, used.ru_utime + used.ru_stime
 
 
 def _commits(contender: DeltackptStore, step: int, goes_on: Callable[[int], bool]) -> list[float]:

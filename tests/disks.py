@@ -15,6 +15,7 @@ import msgspec
 from deltackpt import Options, Store
 from deltackpt.chunkstore.facts import StoreFacts
 from deltackpt.chunkstore.tables import Tables
+from deltackpt.chunkstore.view import View
 from deltackpt.fs.disk import Disk, storage_errors
 from deltackpt.history.repository import Repository
 
@@ -181,7 +182,8 @@ def tables_of(store: Store) -> Iterator[Tables]:
 def rows_of(store: Store) -> dict[bytes, dict[bytes, bytes]]:
     """Every row of a store's index that tells what it holds."""
     with tables_of(store) as tables:
-        return {name: dict(tables.items(name)) for name in (b"chunks", b"packs", b"commits", b"order", b"refs")}
+        others = {name: dict(tables.items(name)) for name in (b"packs", b"commits", b"order", b"refs")}
+        return {b"chunks": dict(View(tables).chunk_rows()), **others}
 
 
 def log_file(store: Store, number: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from deltackpt.chunkstore.location import inline_pack, inline_record, locations
 from deltackpt.chunkstore.log_record import Annotation, LogRecord, Published
@@ -15,6 +16,7 @@ from deltackpt.chunkstore.rows import (
     DELETIONS,
     EPOCH,
     INLINE,
+    LEAVING,
     LOST,
     OPENED,
     ORPHAN,
@@ -63,19 +65,32 @@ def inline_entries(published: Published) -> Iterator[PackEntry]:
 
 def put_rows(rows: list[Row], tables: Tables, takes_over: bool) -> None:
     """The first published copy stays in use, but for those of a superseding record, which take over."""
-    lost = View(tables).lost()
+    view = View(tables)
+    lost = view.lost()
     for key, row in rows:
-        tables.put(b"chunks", key, row, overwrite=takes_over)
+        # The row that is there may be of a pack that is gone.
+        if not tables.put(b"chunks", key, row, overwrite=takes_over) and view.pack_of(ChunkId(key)) is None:
+            tables.put(b"chunks", key, row)
         if key in lost:
             tables.delete(b"meta", LOST + key)
 
 
-def remove_rows(leaving: list[Row], tables: Tables) -> None:
-    """Rows of chunks that leave with the pack beside them, and whatever is said of those that have none."""
-    for chunk, pack in leaving:
-        # A copy that came with this very record may have taken over from the one that goes.
-        if not pack or (tables.get(b"chunks", chunk) or b"")[: PackId.size] == pack:
-            tables.delete(b"chunks", chunk)
+def remove_rows(chunks: Iterable[bytes], tables: Tables) -> None:
+    for chunk in chunks:
+        tables.delete(b"chunks", chunk)
+
+
+def sweep_rows(tables: Tables, leaving: Collection[bytes], start: bytes, most: int) -> bytes | None:
+    """Remove those of ``most`` rows of chunks that are of ``leaving`` packs; where to go on, None at the end."""
+    rows = list(islice(tables.items(b"chunks", start), most))
+    remove_rows((chunk for chunk, row in rows if row[: PackId.size] in leaving), tables)
+    return rows[-1][0] + b"\0" if len(rows) == most else None
+
+
+def forget_packs(packs: Iterable[bytes], tables: Tables) -> None:
+    """No row points into ``packs`` any more."""
+    for pack in packs:
+        tables.delete(b"meta", LEAVING + pack)
 
 
 def is_listed(tables: Tables, pack: PackId) -> bool:
@@ -109,6 +124,8 @@ def _apply_packs(tables: Tables, number: int, record: LogRecord, listed: Collect
     for pack in (*record.revived, *record.gone):
         tables.delete(b"meta", CONDEMNED + pack)
     for pack in record.gone:
+        if is_listed(tables, PackId(pack)):
+            tables.put(b"meta", LEAVING + pack, b"")
         tables.delete(b"packs", pack)
     for pack in record.orphans:
         tables.put(b"meta", ORPHAN + pack, b"")

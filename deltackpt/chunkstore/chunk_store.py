@@ -147,13 +147,13 @@ class ChunkStore:
         return StorageError(f"the index in {self.index.folder!r} cannot be kept ({damage}); check that disk")
 
     def _entries(self, published: Published, known: Entries) -> dict[PackId, Sequence[PackEntry]]:
-        """Entries of the packs that a record adds or declares gone, as far as they can be read.
+        """Entries of the packs that a record adds, as far as they can be read.
 
         A pack that a later record declares gone has no file any more; one that is lost or damaged costs its own
         chunks only, and reading one of those says so.
         """
         found: dict[PackId, Sequence[PackEntry]] = {}
-        for pack in (*(PackId(added.id) for added in published.record.packs), *map(PackId, published.record.gone)):
+        for pack in (PackId(added.id) for added in published.record.packs):
             if pack in known:
                 found[pack] = known[pack]
                 continue

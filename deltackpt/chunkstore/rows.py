@@ -20,6 +20,7 @@ CONDEMNED = b"condemned:"
 DELETED = b"deleted:"
 ANNOTATED = b"annotated:"
 INLINE = b"inline:"
+LEAVING = b"leaving:"
 LOST = b"lost:"
 
 

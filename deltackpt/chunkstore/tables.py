@@ -35,8 +35,9 @@ class Tables:
         raw = self.txn.get(key, db=self.handles[table])
         return None if raw is None else self._checked(key, bytes(raw))
 
-    def put(self, table: bytes, key: bytes, value: bytes, *, overwrite: bool = True) -> None:
-        self.txn.put(key, value + _check_bytes(key, value), db=self.handles[table], overwrite=overwrite)
+    def put(self, table: bytes, key: bytes, value: bytes, *, overwrite: bool = True) -> bool:
+        """Whether it was put: without ``overwrite`` a row that is there stays."""
+        return self.txn.put(key, value + _check_bytes(key, value), db=self.handles[table], overwrite=overwrite)
 
     def delete(self, table: bytes, key: bytes) -> None:
         self.txn.delete(key, db=self.handles[table])

@@ -14,6 +14,7 @@ from deltackpt.chunkstore.rows import (
     DELETED,
     DELETIONS,
     EPOCH,
+    LEAVING,
     LOST,
     OPENED,
     ORPHAN,
@@ -52,13 +53,23 @@ class View:
         return self.applied - self._number(OPENED)
 
     def chunk(self, chunk: ChunkId) -> Location | None:
-        row = self.tables.get(b"chunks", chunk)
+        row = self._row(chunk)
         return None if row is None else Location.from_row(row)
 
     def pack_of(self, chunk: ChunkId) -> PackId | None:
         """The pack of the copy in use: a small part of what :meth:`chunk` tells, in a small part of the time."""
-        row = self.tables.get(b"chunks", chunk)
+        row = self._row(chunk)
         return None if row is None else PackId(row[: PackId.size])
+
+    def _row(self, chunk: ChunkId) -> bytes | None:
+        row = self.tables.get(b"chunks", chunk)
+        if row is None or self.tables.get(b"meta", LEAVING + row[: PackId.size]) is not None:
+            return None
+        return row
+
+    def leaving(self) -> frozenset[bytes]:
+        """Packs that are gone although chunks may still have rows there, which count for nothing."""
+        return frozenset(key for key, _ in self.marked(LEAVING))
 
     @property
     def tail(self) -> bytes:
@@ -109,8 +120,13 @@ class View:
             yield key[len(prefix) :], row
 
     def chunks(self) -> Iterator[tuple[ChunkId, Location]]:
-        for key, row in self.tables.items(b"chunks"):
+        for key, row in self.chunk_rows():
             yield ChunkId(key), Location.from_row(row)
+
+    def chunk_rows(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Chunks from ``start`` on with their rows, as they are kept."""
+        leaving = self.leaving()
+        return (row for row in self.tables.items(b"chunks", start) if row[1][: PackId.size] not in leaving)
 
     def pack(self, pack: PackId) -> PackRow | None:
         row = self.tables.get(b"packs", pack)

@@ -49,6 +49,13 @@ def percent(fraction: float) -> str:
     return "> 99.9 %" if 0.999 < fraction < 1 else f"{100 * fraction:.1f} %"
 
 
+def seconds(count: float) -> str:
+    """A time that was estimated: ``4 ms``, ``1.2 s``, ``95 s``."""
+    if count < 0.9995:
+        return f"{1000 * count:.0f} ms"
+    return f"{count:.1f} s" if count < 9.95 else f"{count:.0f} s"
+
+
 def moment(time: datetime.datetime) -> str:
     """A time of day in the reader's own time zone."""
     return f"{time.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.ids import PackId
-from deltackpt.maintenance import leaving
 from deltackpt.maintenance.holdings import Place
 from deltackpt.maintenance.live import Live, packed_size
 from deltackpt.maintenance.reencode import Reencoded
+
+MOST_CHUNKS = 1_000
+# Each record costs a look at the whole store, so of a store of millions of chunks a record takes more.
+MOST_RECORDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def steps(live: Live, condemned: Sequence[PackId], rebased: Sequence[Reencoded])
     weights = [len(new.head.members) for new in rebased]
     # A pack is a row of the index, too.
     weights += [1 + sum(len(place.entry.head.members) for place in places) for places in copied.values()]
-    most = max(leaving.MOST_CHUNKS, sum(weights) // leaving.MOST_RECORDS)
+    most = max(MOST_CHUNKS, sum(weights) // MOST_RECORDS)
     if rebased and condemned and sum(weights) <= most:
         everything = tuple(place for pack in condemned for place in copied[pack])
         yield Step(tuple(condemned), everything, tuple(rebased))

@@ -90,6 +90,20 @@ class GcPlan:
     def freed_bytes(self) -> int:
         return self.removed_bytes - self.written_bytes
 
+    def followed_by(self, other: GcPlan) -> GcPlan:
+        """This one and what another found to do when it was done."""
+        return GcPlan(
+            self.seals or other.seals,
+            self.archived + other.archived,
+            self.steps + other.steps,
+            self.orphans + other.orphans,
+            self.leftovers + other.leftovers,
+            self.dropped + other.dropped,
+            self.purged + other.purged,
+            self.removed_bytes + other.removed_bytes,
+            self.written_bytes + other.written_bytes,
+        )
+
     @property
     def empty(self) -> bool:
         return not (self.archived or self.steps or self.orphans or self.leftovers or self.dropped or self.purged)
@@ -191,9 +205,11 @@ class Collector:
         self.repository.chunks.log.sweep()
         self._litter.unlink(self._litter.leftovers())
         archive_sealed(self.repository)
-        # The index is a cache: one that cannot be compacted is none of gc's concern.
+        # The index is a cache: one that cannot be made smaller is none of gc's concern.
         with contextlib.suppress(IndexDamagedError, StorageError):
-            self.repository.chunks.index.update().compact()
+            update = self.repository.chunks.index.update()
+            update.sweep(len(self.survey.in_use))
+            update.compact()
         return plan
 
     def look(self) -> Position:
@@ -359,7 +375,7 @@ def collect(
 ) -> GcPlan:
     """Plan a gc, and carry it out unless ``dry_run``.
 
-    A full disk gives up its reserve; when that has no room for copies either, only what needs none is deleted.
+    A full disk gives up its reserve; when that has no room for copies either, what needs none is deleted first.
     """
     disk, layout, reserve = repository.chunks.disk, repository.chunks.layout, repository.chunks.facts.reserve_bytes
     collector = partial(Collector, repository, max_written=max_written, progress=progress)
@@ -370,7 +386,11 @@ def collect(
             raise
         with contextlib.suppress(DiskFullError):
             return _collect(partial(collector, min_dead), dry_run)
-        return _collect(partial(collector, 1.0), dry_run)
+        done = _collect(partial(collector, 1.0), dry_run)
+        # What went without copies may have made room for them.
+        with contextlib.suppress(DiskFullError):
+            done = done.followed_by(_collect(partial(collector, min_dead), dry_run))
+        return done
     finally:
         if not dry_run:
             keep_reserve(disk, layout, reserve)

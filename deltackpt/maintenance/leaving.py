@@ -1,7 +1,8 @@
 """What leaves the store with a gc, in records that are quickly applied.
 
-Whoever publishes next brings the index up to date first, at some ten microseconds for each chunk that has gone. So that
-no save waits for a large gc, it tells what is gone in several records, each of which leaves a store that is whole.
+Whoever publishes next brings the index up to date first, at some ten microseconds for each commit, pack and chunk
+that a record names. So that no save waits for a large gc, it tells what is gone in several records, each of which
+leaves a store that is whole.
 """
 
 from __future__ import annotations
@@ -9,19 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from deltackpt.chunkstore.log_record import Piece
 from deltackpt.chunkstore.transaction import Decision
-from deltackpt.ids import CommitId, PackId
+from deltackpt.ids import ChunkId, CommitId, PackId
 from deltackpt.maintenance.forget import forgotten
 from deltackpt.maintenance.live import Live
 from deltackpt.maintenance.mark import Deleted, Marks
 from deltackpt.maintenance.survey import Survey
 
-MOST_COMMITS, MOST_CHUNKS = 1_000, 2_000
-# Each record costs a look at the whole store, so a store of millions of chunks is not left in steps of thousands.
-MOST_RECORDS = 250
+MOST_COMMITS = MOST_PACKS = MOST_FORGOTTEN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +49,19 @@ class Leaving:
         commits = self.commits[:MOST_COMMITS]
         pieces = self.pieces[: MOST_COMMITS - len(commits)]
         done = (commits, pieces) == (self.commits, self.pieces)
-        packs = _first(self.packs, survey) if done else ()
+        packs, sunk = _first(self.packs, survey) if done else ((), ())
         return Decision(
             "gc",
             gone=tuple(sorted(packs)),
-            forgotten=forgotten(survey, packs),
+            forgotten=sunk,
             dropped=tuple(sorted(commits)),
             purged=tuple(Piece(commit, part) for commit, part in pieces),
         )
 
 
-def _first(packs: Sequence[PackId], survey: Survey) -> Sequence[PackId]:
-    """The first of ``packs``, one at least, with no more chunks than a record is to tell as gone."""
-    if not packs:
-        return packs
-    records = survey.holdings.records
-    members = np.append(records.first, len(records.chunks))
-    known = [survey.holdings.packs[pack] for pack in packs]
-    ends = np.cumsum([members[pack.stop] - members[pack.start] for pack in known])
-    most = max(MOST_CHUNKS, int(ends[-1]) // MOST_RECORDS)
-    return packs[: max(1, int(np.searchsorted(ends, most, "right")))]
+def _first(packs: Sequence[PackId], survey: Survey) -> tuple[Sequence[PackId], tuple[ChunkId, ...]]:
+    """The first of ``packs``, one at least, that a record tells as gone, and the chunks to be forgotten with them."""
+    packs = packs[:MOST_PACKS]
+    while len(sunk := forgotten(survey, packs)) > MOST_FORGOTTEN and len(packs) > 1:
+        packs = packs[: len(packs) // 2]
+    return packs, sunk

@@ -52,7 +52,8 @@ def rows(store: Store) -> list[tuple[bytes, bytes, bytes]]:
     """Where each chunk is, and each commit, as the index has it."""
 
     def everything(view: View) -> list[tuple[bytes, bytes, bytes]]:
-        return [(table, *row) for table in (b"chunks", b"commits", b"packs", b"refs") for row in view.tables.all(table)]
+        others = [(table, *row) for table in (b"commits", b"packs", b"refs") for row in view.tables.all(table)]
+        return [(b"chunks", *row) for row in view.chunk_rows()] + others
 
     return store._repository.chunks.look_now(everything)
 

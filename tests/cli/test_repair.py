@@ -39,6 +39,7 @@ def test_a_plan_the_deed_and_the_cure(cli: Cli, run: Store, tmp_path: Path) -> N
     assert re.match(r"DAMAGE chunk [0-9a-f]{12} in '.*\.pack' at byte \d+: checksum does not match$", planned.lines[0])
     assert planned.lines[2] == f"  to be kept in quarantine: {damaged}"
     assert any("(step 2), part '': 'w'" in line for line in planned.lines)
+    assert planned.lines[-2].startswith("  `deltackpt repair --from` a copy brings back what is lost, or a commit")
     assert planned.lines[-1].endswith("is lost: run `deltackpt repair --execute`")
     assert damaged.exists()
 

@@ -12,7 +12,23 @@ from hypothesis import strategies as st
 
 from deltackpt.cli.as_json import as_json
 from deltackpt.cli.columns import aligned, cells
-from deltackpt.cli.text import counted, percent, shape, shown, size, times
+from deltackpt.cli.text import counted, percent, seconds, shape, shown, size, times
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0.0, "0 ms"),
+        (0.0042, "4 ms"),
+        (0.9994, "999 ms"),
+        (0.9995, "1.0 s"),
+        (9.94, "9.9 s"),
+        (9.95, "10 s"),
+        (95.4, "95 s"),
+    ],
+)
+def test_times(count: float, text: str) -> None:
+    assert seconds(count) == text
 
 
 @given(st.text())

@@ -20,7 +20,7 @@ from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.fs.disk import Disk
 from deltackpt.history.deletion import delete
 from deltackpt.history.repository import Repository
-from deltackpt.maintenance import archive, gc, leaving
+from deltackpt.maintenance import archive, condemn, gc, leaving
 from deltackpt.maintenance.repack import reversal
 
 ONE_THREAD = Options(threads=1, cache_bytes=1 << 20)
@@ -234,13 +234,14 @@ SYNCS = {
 def small_files() -> Iterator[None]:
     """Within the block, packs begin at 8 KB and close at 40 KB, so that small states take the way of large ones.
 
-    The log's epochs are a few records long, a record tells of few chunks as gone, and every chain is dear enough to be
+    The log's epochs are a few records long, a record tells of few packs as gone, and every chain is dear enough to be
     repacked.
     """
     saved = Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__
     favoured, reversal.FAVOURED_BUDGET = reversal.FAVOURED_BUDGET, 0.0
     epochs = gc.EPOCH_RECORDS, archive.EPOCH_RECORDS_WITHOUT_GC
-    most, leaving.MOST_CHUNKS = leaving.MOST_CHUNKS, 4
+    most = leaving.MOST_PACKS, condemn.MOST_CHUNKS
+    leaving.MOST_PACKS, condemn.MOST_CHUNKS = 2, 4
     Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__ = (8_000,), (40_000,)
     gc.EPOCH_RECORDS, archive.EPOCH_RECORDS_WITHOUT_GC = 4, 6
     try:
@@ -249,7 +250,7 @@ def small_files() -> Iterator[None]:
         Transaction.__init__.__defaults__, PackWriter.__init__.__defaults__ = saved
         gc.EPOCH_RECORDS, archive.EPOCH_RECORDS_WITHOUT_GC = epochs
         reversal.FAVOURED_BUDGET = favoured
-        leaving.MOST_CHUNKS = most
+        leaving.MOST_PACKS, condemn.MOST_CHUNKS = most
 
 
 def recorded(scenario: str, root: str, disk: type[RecordingDisk] = RecordingDisk) -> RecordingDisk:

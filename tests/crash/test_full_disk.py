@@ -116,6 +116,26 @@ def test_gc_frees_room_on_a_full_disk(mount: Path) -> None:
         assert store.verify(data=True).ok
 
 
+def test_what_goes_without_copies_makes_room_for_them(mount: Path) -> None:
+    """One gc frees all that it said: first packs of nothing but garbage, then those in which something lives."""
+    with Store.init(mount / "s", options=ONE_THREAD) as store:
+        kept = {"w": noise(1, MIB)}
+        store.commit({**kept, "junk": noise(2, MIB)}, branch="mixed")
+        store.commit(kept)
+        store.commit({"w": noise(3, 2 * MIB)}, branch="dev")
+        store.delete_branch("mixed")
+        store.delete_branch("dev")
+        promised = store.gc(dry_run=True)
+        fill(mount, 0)
+        done = store.gc()
+        assert done.freed_bytes == promised.freed_bytes > 3 * MIB
+        assert (set(done.condemned), done.copied) == (set(promised.condemned), promised.copied)
+        assert done.copied
+        assert store.gc(dry_run=True).empty
+        assert (store.load("main")["w"] == kept["w"]).all()
+        assert store.verify(data=True).ok
+
+
 def run_of(folder: Path) -> Store:
     """Six commits of 600 kB, the third one tagged, another on a branch, and one that is deleted."""
     store = Store.init(folder / "s", options=ONE_THREAD)

@@ -15,7 +15,7 @@ from deltackpt.chunkstore.log_record import LogRecord
 from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.fs.disk import Disk
-from deltackpt.maintenance import leaving
+from deltackpt.maintenance import condemn
 from deltackpt.maintenance.gc import Collector
 
 COMMITS, SIZE = 8, 40_000
@@ -26,7 +26,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything goes to packs of a commit each, and a record copies no more than three chunks out of packs."""
     monkeypatch.setattr(Transaction.__init__, "__defaults__", (0,))
     monkeypatch.setattr(PackWriter.__init__, "__defaults__", (400_000,))
-    monkeypatch.setattr(leaving, "MOST_CHUNKS", 4)
+    monkeypatch.setattr(condemn, "MOST_CHUNKS", 4)
 
 
 def noise(seed: int) -> np.ndarray:
@@ -75,14 +75,14 @@ def test_no_record_copies_more_than_a_few_chunks(scattered: Store) -> None:
 
 
 def test_a_pack_is_never_parted(scattered: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "MOST_CHUNKS", 1)
+    monkeypatch.setattr(condemn, "MOST_CHUNKS", 1)
     steps = Collector(scattered._repository).plan().steps
     assert {len(step.condemned) for step in steps} == {1}
     assert max(len(step.copied) for step in steps) > 1
 
 
 def test_a_store_of_very_many_chunks_takes_larger_steps(scattered: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "MOST_RECORDS", 2)
+    monkeypatch.setattr(condemn, "MOST_RECORDS", 2)
     assert len(Collector(scattered._repository).plan().steps) <= 3
 
 

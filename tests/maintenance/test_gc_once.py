@@ -16,7 +16,7 @@ from deltackpt.chunkstore.record import RecordHead
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.history.deletion import delete
 from deltackpt.ids import ChunkId, CommitId
-from deltackpt.maintenance import leaving
+from deltackpt.maintenance import condemn
 from deltackpt.maintenance.survey import Survey
 
 State = dict[str, np.ndarray]
@@ -79,7 +79,7 @@ def test_a_bundle_needed_for_one_chunk_leaves_with_the_delta_on_another(
     store: Store, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bundle goes only when that delta has left it, too; and what the bundle stands on goes only then."""
-    monkeypatch.setattr(leaving, "MOST_CHUNKS", most)
+    monkeypatch.setattr(condemn, "MOST_CHUNKS", most)
     rng = np.random.default_rng(0)
     first = {f"t{i}": rng.integers(0, 256, 3_000, dtype=np.uint8) for i in range(10)}
     second = {name: near(value, np.random.default_rng(1)) for name, value in first.items()}
@@ -104,7 +104,7 @@ def test_in_any_steps_it_ends_with_the_same_records(
     expected = lived(store, seed)
     ends = []
     for most in (1, 100_000):
-        monkeypatch.setattr(leaving, "MOST_CHUNKS", most)
+        monkeypatch.setattr(condemn, "MOST_CHUNKS", most)
         copy = tmp_path / str(most)
         shutil.copytree(store.path, copy)
         with Store(copy) as other:

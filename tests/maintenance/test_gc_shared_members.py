@@ -10,7 +10,7 @@ from deltackpt import Store
 from deltackpt.chunkstore.location import Location
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.ids import ChunkId
-from deltackpt.maintenance import leaving
+from deltackpt.maintenance import condemn
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def location(store: Store, array: np.ndarray) -> Location:
 
 @pytest.mark.parametrize("most", [1, 3_000], ids=["in two steps", "in one step"])
 def test_a_copy_of_a_higher_rank_does_not_take_over(store: Store, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "MOST_CHUNKS", most)
+    monkeypatch.setattr(condemn, "MOST_CHUNKS", most)
     shared, x, r = noise(1, 3_000), noise(2, 20_000), noise(3, 20_000)
     store.commit({"x": x, "m": near(shared, 91)}, branch="a")
     store.commit({"x": near(x, 91), "m": near(near(shared, 91), 89)}, branch="a")

@@ -19,9 +19,9 @@ COMMITS = 9
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything goes to packs, of which a record takes three chunks or two commits."""
+    """Everything goes to packs, of which a record takes two, or two commits."""
     monkeypatch.setattr(Transaction.__init__, "__defaults__", (0,))
-    monkeypatch.setattr(leaving, "MOST_CHUNKS", 3)
+    monkeypatch.setattr(leaving, "MOST_PACKS", 2)
     monkeypatch.setattr(leaving, "MOST_COMMITS", 2)
 
 

@@ -19,7 +19,7 @@ from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.commit.start import BranchMovedError
 from deltackpt.errors import DeltackptError, LockedError, NotFoundError
 from deltackpt.history.deletion import delete
-from deltackpt.maintenance import archive, gc, leaving, litter
+from deltackpt.maintenance import archive, condemn, gc, leaving, litter
 from deltackpt.maintenance.repack import reversal
 
 ONE_THREAD = Options(threads=1)
@@ -218,8 +218,9 @@ def play_many(prepared: str, case: str, seeds: range, monkeypatch: pytest.Monkey
     for seed in seeds:
         # In half of them gc spares nobody: what is being written looks like litter to it.
         monkeypatch.setattr(litter, "SPARED_SECONDS", 3600.0 if seed % 2 else -1.0)
-        # And in half of them each pack is condemned by a record of its own.
-        monkeypatch.setattr(leaving, "MOST_CHUNKS", 3_000 if seed % 4 < 2 else 1)
+        # And in half of them each pack is condemned, and gone, by a record of its own.
+        monkeypatch.setattr(condemn, "MOST_CHUNKS", 3_000 if seed % 4 < 2 else 1)
+        monkeypatch.setattr(leaving, "MOST_PACKS", 1_000 if seed % 4 < 2 else 1)
         ledger, failures, steps = play(prepared, case, seed)
         total += steps
         if case in ("different_branches", "one_branch_rebased"):

@@ -21,7 +21,7 @@ from deltackpt.chunkstore.pack_writer import PackWriter
 from deltackpt.chunkstore.transaction import Transaction
 from deltackpt.commit.start import BranchMovedError
 from deltackpt.errors import InvalidInputError, NotFoundError
-from deltackpt.maintenance import archive, gc, leaving
+from deltackpt.maintenance import archive, condemn, gc, leaving
 from deltackpt.maintenance.repack import reversal
 
 ONE_THREAD = Options(threads=1, cache_bytes=1 << 20)
@@ -305,7 +305,8 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(gc, "EPOCH_RECORDS", 6)
     monkeypatch.setattr(leaving, "MOST_COMMITS", 3)
-    monkeypatch.setattr(leaving, "MOST_CHUNKS", 5)
+    monkeypatch.setattr(leaving, "MOST_PACKS", 3)
+    monkeypatch.setattr(condemn, "MOST_CHUNKS", 5)
     monkeypatch.setattr(archive, "EPOCH_RECORDS_WITHOUT_GC", 9)
     monkeypatch.setattr(Transaction.__init__, "__defaults__", (8_000,))
     monkeypatch.setattr(PackWriter.__init__, "__defaults__", (100_000,))

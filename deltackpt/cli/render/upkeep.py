@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from deltackpt.cli.text import counted, size
+from deltackpt.cli.text import counted, seconds, size
 from deltackpt.maintenance.gc import GcPlan
 from deltackpt.maintenance.parity.protect import Protection
 from deltackpt.maintenance.repack.repack import RepackReport
@@ -18,7 +18,9 @@ def gc_lines(plan: GcPlan, *, dry_run: bool) -> Iterator[str]:
     yield f"{'would free' if dry_run else 'freed'} {size(plan.freed_bytes)}"
     yield f"  {counted(len(plan.dropped), 'commit')} that no branch or tag reaches"
     if plan.purged:
-        yield f"  {counted(len(plan.purged), 'deleted commit or part')}, for good"
+        parts = sum(part is not None for _, part in plan.purged)
+        pieces = ((len(plan.purged) - parts, "commit"), (parts, "part"))
+        yield f"  {' and '.join(counted(*each) for each in pieces if each[0])} deleted before, for good"
     yield f"  {counted(len(plan.condemned), 'pack')} with garbage, {size(plan.written_bytes)} of live data copied out"
     if plan.rebased:
         yield f"  {counted(len(plan.rebased), 'delta')} encoded anew, to leave a base that nothing else needs"
@@ -44,7 +46,8 @@ def gc_document(plan: GcPlan, *, dry_run: bool) -> dict[str, Any]:
 def repack_lines(report: RepackReport, *, dry_run: bool) -> Iterator[str]:
     yield f"{counted(report.records, 'record')} {'would be ' if dry_run else ''}encoded anew"
     yield f"  size: {size(report.before_bytes)}, then {'about ' if dry_run else ''}{size(report.after_bytes)}"
-    yield f"  checkout of the newest commit: about {report.before_seconds:.2f} s, then {report.after_seconds:.2f} s"
+    before, after = seconds(report.before_seconds), seconds(report.after_seconds)
+    yield f"  checkout of the newest commit: about {before}, then {after}"
 
 
 def repack_document(report: RepackReport, *, dry_run: bool) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def examine(path: str) -> Checkup:
     folder = look_at_folder(disk, layout, index_at)
     found_disk = look_at_disk(disk, layout, facts.reserve_bytes)
     last = None if found_log is None else found_log.last
-    current = found_index is not None and found_index.figures.applied == last
+    # A gc says in the log which packs go before it removes their files.
+    current = found_index is not None and found_index.figures.applied == last == log.length()
     if found_index is not None and last is not None:
         troubles.extend(position_troubles(found_index, log, last))
     troubles.extend(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deltackpt.chunkstore.facts import StoreFacts
@@ -81,10 +81,16 @@ def look_at_folder(disk: Disk, layout: Layout, index_folder: str) -> Folder:
     )
 
 
-def folder_troubles(folder: Folder, published: Collection[PackId] | None) -> Iterator[Trouble]:
-    """``published`` are the packs that the log knows; None when that cannot be told."""
+def folder_troubles(folder: Folder, published: Mapping[PackId, int] | None) -> Iterator[Trouble]:
+    """``published`` are the packs that the log knows, with their sizes; None when that cannot be told."""
     if folder.abandoned:
         yield Trouble(f"{_told(folder.abandoned)} of writers that did not finish lie in tmp and log", "`deltackpt gc`")
+    if published is not None and (damaged := _damaged(folder, published)):
+        more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        yield Trouble(
+            f"pack {damaged[0].short} is missing or has not its length{more}",
+            "`deltackpt repair` says what that costs, and fetches it `--from` a copy",
+        )
     strays = [f for f in folder.packs if published is not None and pack_named(f.name) not in published]
     if strays:
         yield Trouble(
@@ -102,6 +108,12 @@ def folder_troubles(folder: Folder, published: Collection[PackId] | None) -> Ite
             f"{_told(unreadable)} cannot be read by this user, such as {unreadable[0].path!r}",
             f"let their owner run `chmod u+r,g+r` on them; {_owner(unreadable[0])}",
         )
+
+
+def _damaged(folder: Folder, published: Mapping[PackId, int]) -> list[PackId]:
+    """Packs whose file is not there, or of another size than it was written."""
+    found = {pack_named(file.name): file.size for file in folder.packs}
+    return sorted(pack for pack, size in published.items() if found.get(pack) != size)
 
 
 def _files(disk: Disk, folder: str) -> list[File]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from deltackpt.chunkstore.environments import shared_environment
@@ -25,12 +25,12 @@ RESTORE = "`deltackpt verify` says what depends on it; restore the file from a c
 
 @dataclass(frozen=True, slots=True)
 class IndexLook:
-    """What the index says; ``newest_bytes`` is what the newest commit added."""
+    """What the index says; ``packs`` have the sizes of their files, ``newest_bytes`` came with the newest commit."""
 
     figures: IndexFigures
     position: Position
     tail: bytes
-    packs: frozenset[PackId]
+    packs: Mapping[PackId, int]
     newest_bytes: int
 
 
@@ -62,7 +62,7 @@ def look_at_index(folder: str, key: bytes, log: Log, troubles: list[Trouble]) ->
         )
     try:
         with Index(folder, key, log.start).view() as view:
-            said = (view.position, view.tail, frozenset(view.packs()), _newest_bytes(view))
+            said = (view.position, view.tail, _pack_sizes(view), _newest_bytes(view))
         figures = shared_environment(os.path.realpath(folder)).figures()
     except (IndexDamagedError, DeltackptError) as error:
         troubles.append(
@@ -99,6 +99,10 @@ def _write_id(log: Log, position: Position) -> bytes | None:
     except DeltackptError:
         return None
     return published.record.write_id if published is not None else None
+
+
+def _pack_sizes(view: View) -> dict[PackId, int]:
+    return {pack: row.size for pack, row in view.packs().items()}
 
 
 def _newest_bytes(view: View) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deltackpt.chunkstore.encoder import ChunkEncoder
 from deltackpt.chunkstore.location import inline_record
@@ -35,7 +35,7 @@ from deltackpt.maintenance.repair.sources import Source
 from deltackpt.maintenance.survey import Survey
 from deltackpt.maintenance.verify.contents import Contents, Replay
 from deltackpt.maintenance.verify.index import compare_index
-from deltackpt.maintenance.verify.report import Finding, Problem
+from deltackpt.maintenance.verify.report import HEAL, REPAIR, Finding, Problem
 
 Progress = Callable[[int, int], None]
 
@@ -172,7 +172,8 @@ def plan_packs(repository: Repository, sources: Sequence[Source], progress: Prog
             if finding.pack is not None and finding.pack in replay.packs:
                 causes.setdefault(finding.pack, []).append(finding)
         search = _Search(repository, inspection, sources, _unsalvaged(repository, inspection.contents, causes))
-        losses = search.run()
+        # Whoever reads this has asked `deltackpt repair` already.
+        losses = tuple(replace(loss, advice=HEAL) if loss.advice == REPAIR else loss for loss in search.run())
         different = next(compare_index(repository.chunks, replay), None)
         # A gc may have taken some of them meanwhile.
         causes = {pack: findings for pack, findings in causes.items() if pack in replay.packs}

@@ -61,7 +61,7 @@ def _differing(store: ChunkStore, replay: Replay) -> Iterator[ChunkId]:
 
 
 def _some_rows(view: View, start: bytes) -> list[tuple[bytes, bytes]]:
-    return list(islice(view.tables.items(b"chunks", start), _ROWS_AT_ONCE))
+    return list(islice(view.chunk_rows(start), _ROWS_AT_ONCE))
 
 
 def _is_at(replay: Replay, chunk: ChunkId, location: Location) -> bool:

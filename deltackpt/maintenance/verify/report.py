@@ -13,7 +13,8 @@ from deltackpt.ids import ChunkId, CommitId, PackId
 REPAIR = "run `deltackpt repair`: it fetches what is lost from any copy it is given, and lists what stays lost"
 
 HEAL = (
-    "`deltackpt repair --from` a copy brings them back, or a commit of a state that has them; or delete these commits"
+    "`deltackpt repair --from` a copy brings back what is lost, or a commit of a state that has it;"
+    " or delete these commits"
 )
 
 

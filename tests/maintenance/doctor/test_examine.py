@@ -133,6 +133,19 @@ def test_a_writer_at_work_is_no_trouble(run: Store) -> None:
     assert (found.store.writers, found.store.tmp_bytes) == (1, 700)
 
 
+def test_packs_that_are_missing_or_cut_short(run: Store) -> None:
+    whole, cut, away = (path for path in packs(run))
+    os.truncate(cut, cut.stat().st_size - 1)
+    assert troubles(Store.doctor(run.path)) == [f"pack {cut.stem[:12]} is missing or has not its length"]
+    away.unlink()
+    [found] = Store.doctor(run.path).troubles
+    assert found.what == f"pack {min(cut.stem, away.stem)[:12]} is missing or has not its length, and 1 more"
+    assert found.advice == "`deltackpt repair` says what that costs, and fetches it `--from` a copy"
+    assert whole.exists()
+    Store.repair(run.path, execute=True)
+    assert troubles(Store.doctor(run.path)) == []
+
+
 def test_a_pack_that_no_record_names(run: Store) -> None:
     chunks = run._repository.chunks
     writer = PackWriter(chunks.disk, chunks.layout)
