@@ -18,7 +18,7 @@ def gc_lines(plan: GcPlan, *, dry_run: bool) -> Iterator[str]:
     yield f"{'would free' if dry_run else 'freed'} {size(plan.freed_bytes)}"
     yield f"  {counted(len(plan.dropped), 'commit')} that no branch or tag reaches"
     if plan.purged:
-        yield f"  {counted(len(plan.purged), 'deleted commit or part')}, for good"
+        yield f"  {counted(len(plan.purged), 'deletion')} of commits and parts, for good"
     yield f"  {counted(len(plan.condemned), 'pack')} with garbage, {size(plan.written_bytes)} of live data copied out"
     if plan.rebased:
         yield f"  {counted(len(plan.rebased), 'delta')} encoded anew, to leave a base that nothing else needs"
