@@ -52,7 +52,7 @@ Progress = Callable[[int], None]
 
 
 def _folder(path: str | bytes | os.PathLike[str]) -> str:
-    folder = os.fsdecode(path)
+    folder = os.path.expanduser(os.fsdecode(path))
     if "\0" in folder:
         raise InvalidInputError(f"{folder!r} cannot be a folder: a path cannot hold a NUL character")
     return folder
@@ -701,9 +701,12 @@ class Store:
     def _commit_path(
         self, path: str | os.PathLike[str] | FileSet, request: CommitRequest, *, strict: bool, progress: Progress | None
     ) -> Commit:
+        from deltackpt.commit.apart import refuse_own_files
         from deltackpt.content.path import path_content
         from deltackpt.fs.file_set import FileSet
 
+        if not isinstance(path, FileSet):
+            refuse_own_files(os.fsdecode(path), self.path)
         with path_content(path if isinstance(path, FileSet) else os.fsdecode(path), strict=strict) as content:
             if strict and content.warnings:
                 raise content.warnings[0]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from deltackpt.checkout.called import refuse_misnamed
 from deltackpt.checkout.fetch import IntoFile, fetch
 from deltackpt.checkout.file_form import Exported, exported
 from deltackpt.checkout.files import stored_files
@@ -60,6 +61,7 @@ def checkout(
     refuse_within_store(path)
     with losses_of(commit):
         files = stored_files(repository, commit)
+        refuse_misnamed(commit, files, path, part)
         if files is not None and files.is_folder:
             return rebuild_folder(repository, commit, files, path, part, force, progress)
         check_target(path, force=force)

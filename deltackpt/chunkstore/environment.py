@@ -135,7 +135,7 @@ class Environment:
 
         def fill(fresh: str) -> None:
             os.makedirs(fresh)
-            env.copy(fresh, compact=True)
+            env.copy(os.fsencode(fresh), compact=True)  # type: ignore[arg-type]  # says what open says
             # A page that a power loss emptied would end the process that touches it.
             fd = os.open(os.path.join(fresh, "data.mdb"), os.O_RDONLY)
             try:
@@ -245,7 +245,9 @@ def _open(path: str) -> lmdb.Environment:
     # Without metasync a power loss may take back the last transaction, whole: the log has it still.
     os.makedirs(path, exist_ok=True)
     return lmdb.open(
-        path,
+        # A name that is no UTF-8 is bytes to it; whether others may write is up to the umask, as for the store's files.
+        os.fsencode(path),
+        mode=0o777,
         map_size=_INITIAL_MAP,
         max_dbs=len(TABLES) + 2,
         lock=False,

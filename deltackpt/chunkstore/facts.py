@@ -72,9 +72,9 @@ def read_facts(disk: Disk, layout: Layout) -> StoreFacts:
     except (FileNotFoundError, StorageError) as error:
         if isinstance(error, StorageError) and os.path.isdir(layout.root):
             raise
-        raise NotAStoreError(
-            f"{layout.root!r} is not a store: it has no store.json; make one with `deltackpt init`"
-        ) from None
+        here = os.path.exists(layout.root)
+        reason = "is not a store: it has no store.json; make one" if here else "does not exist; make a store there"
+        raise NotAStoreError(f"{layout.root!r} {reason} with `deltackpt init`") from None
     try:
         version = msgspec.json.decode(data, type=dict)["format"]
         if version not in READABLE and not _is_ours(data):

@@ -25,12 +25,16 @@ class NoLocalFolderError(StorageError):
 
 
 def index_folder(layout: Layout, store_id: bytes) -> str:
-    """Where the index of the store at ``layout`` lives; one line of the program's log says when that is elsewhere."""
+    """Where the index of the store at ``layout`` lives; one line of the program's log says when one is begun elsewhere.
+
+    Not each time: a job that runs every hour would have nothing else to say.
+    """
     reason = _why_not_inside(layout)
     if reason is None:
         return layout.index
     folder = _local_folder(store_id, layout.root, reason)
-    _say_once(f"store {layout.root!r} {reason}, so its index is kept on this machine, in {folder!r}")
+    if not os.path.exists(folder):
+        _say_once(f"store {layout.root!r} {reason}, so its index is kept on this machine, in {folder!r}")
     return folder
 
 

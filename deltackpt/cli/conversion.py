@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from deltackpt.convert.formats import FORMATS, format_of, told_by
+from deltackpt.convert.formats import FORMATS, format_of
+from deltackpt.formats.suffixes import told_by
 
 if TYPE_CHECKING:
     from deltackpt.convert.convert import Conversion

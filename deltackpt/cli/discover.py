@@ -21,7 +21,11 @@ class StoreNotFoundError(NotFoundError):
 
 
 def named_store(path: str) -> str:
-    """The store that ``path`` means: the folder itself, or the ``.deltackpt`` in it."""
+    """The store that ``path`` means: the folder itself, or the ``.deltackpt`` in it.
+
+    Shells leave ``--store=~/x`` as it is, and a variable may come from no shell.
+    """
+    path = os.path.expanduser(path)
     hidden = os.path.join(path, HIDDEN)
     return hidden if not _is_store(path) and _is_store(hidden) else path
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from deltackpt.cli.paths import PATH
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -43,7 +45,7 @@ def shared_options(function: Function) -> Function:
         click.option(
             "--store",
             metavar="DIR",
-            type=click.Path(),
+            type=PATH,
             expose_value=False,
             callback=_remember,
             help="The store (else $DELTACKPT_STORE, else the nearest one upwards).",

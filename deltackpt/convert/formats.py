@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from deltackpt.errors import InvalidInputError
+from deltackpt.formats.suffixes import told_by
 
 HUGGING_FACE = "hf"
 FORMATS = ("safetensors", "pt", "gguf", "onnx", "tf", "zarr", "npz", HUGGING_FACE)
@@ -20,15 +19,6 @@ TENSORS_ONLY = ("tf", "npz")
 WHOLE = ("safetensors",)
 """Those that hold every value of a whole state, in one file."""
 
-_BY_SUFFIX = {
-    ".safetensors": "safetensors",
-    **dict.fromkeys((".pt", ".pth", ".bin"), "pt"),
-    ".gguf": "gguf",
-    ".onnx": "onnx",
-    ".zarr": "zarr",
-    ".npz": "npz",
-}
-
 
 def format_of(path: str) -> str:
     """The format that a file's name asks for; InvalidInputError when it does not say."""
@@ -36,8 +26,3 @@ def format_of(path: str) -> str:
     if found is None:
         raise InvalidInputError(f"{path!r} does not tell the format; name one with --format: {', '.join(FORMATS)}")
     return found
-
-
-def told_by(path: str) -> str | None:
-    """The format that a file's name asks for, if it does."""
-    return _BY_SUFFIX.get(os.path.splitext(path)[1].lower())

@@ -25,7 +25,7 @@ def excerpt(raw: bytes, at: int, otherwise: str) -> str:
 
 def shown_path(path: str) -> str:
     """A path as people typed it, unless it holds something that is not printable."""
-    return path if path.isprintable() else repr(path)
+    return path if path and path.isprintable() else repr(path)
 
 
 def listed(texts: Sequence[str], most: int) -> str:

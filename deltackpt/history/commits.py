@@ -103,7 +103,7 @@ class Commit:
                 f"part {name!r} of commit {self.description} was thinned;"
                 f" `deltackpt undelete {self.id.short}` brings it back until gc, or take a commit that is still full"
             )
-        known = ", ".join(repr(part.name) for part in self.parts) or "none"
+        known = ", ".join(repr(part.name) for part in self.parts if part.name) or "none"
         raise NotFoundError(f"commit {self.description} has no part {name!r}; it has {known}")
 
     def _free_form(self, identity: bytes) -> Any:

@@ -24,6 +24,7 @@ from deltackpt.ids import CommitId
 DEFAULT_BRANCH = "main"
 MIN_PREFIX_DIGITS = 4
 _EXPRESSION = re.compile(r"(?:(?P<branch>[^@]+)@)?(?P<base>[^~@]+)(?P<back>(?:~\d*)*)")
+_PARENTS_OF_GIT = re.compile(r"(HEAD|[^^]+(?=\^))(\^*)")
 _SELECTORS = ("step:", "min:", "max:")
 
 
@@ -91,7 +92,16 @@ def _named(history: History, name: str) -> CommitId:
     if found:
         return found[0]
     history.view.require_whole()
-    raise RefNotFoundError(f"no branch, tag or commit {name!r}{near_matches(name, refs)}")
+    meant = _meant(name) if refs else None
+    hint = f"; did you mean {meant!r}?" if meant else near_matches(name, refs)
+    raise RefNotFoundError(f"no branch, tag or commit {name!r}{hint}")
+
+
+def _meant(name: str) -> str | None:
+    """How what git calls ``name``, or a step by its bare number, is called here."""
+    if match := _PARENTS_OF_GIT.fullmatch(name):
+        return f"{'latest' if match[1] == 'HEAD' else match[1]}{f'~{len(match[2])}' if match[2] else ''}"
+    return f"step:{name}" if re.fullmatch(r"-?\d{1,19}", name) else None
 
 
 def _latest(history: History, refs: dict[str, CommitId]) -> CommitId:

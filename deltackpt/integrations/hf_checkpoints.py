@@ -88,7 +88,14 @@ class Snapshots:
             config=args.to_dict(),  # type: ignore[no-untyped-call]
             **{"catch_signals": False, **target.options},
         )
-        if state.global_step and target.branch in self._ckpt.store.branches():
+        begun = target.branch in self._ckpt.store.branches()
+        if begun and not state.global_step:
+            self._ckpt.close()
+            raise InvalidInputError(
+                f"branch {target.branch!r} has commits already, in {target.store!r}; go on from the newest with"
+                " train(resume_from_checkpoint=resume_folder(...)), or choose another branch"
+            )
+        if begun:
             # The Trainer has loaded this very step, and sets random numbers itself where its loop goes on.
             before = rng_state()
             self._ckpt.resume(f"step:{state.global_step}")

@@ -7,6 +7,7 @@ they always did. What is taken of a checkpoint: :mod:`deltackpt.integrations.hf_
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 from typing import Any
 
@@ -28,7 +29,11 @@ from deltackpt.integrations.hf_checkpoints import (
 )
 from deltackpt.store import Ref, Store
 from deltackpt.training.files import write_files
+from deltackpt.training.preflight import opened
 from deltackpt.training.ranks import Ranks
+from deltackpt.training.resume import AUTO, find
+
+log = logging.getLogger("deltackpt")
 
 
 class DeltackptCallback(TrainerCallback):
@@ -39,7 +44,7 @@ class DeltackptCallback(TrainerCallback):
     """
 
     def __init__(self, store: str | os.PathLike[str], *, branch: str = "main", **options: Any) -> None:
-        self._target = Target(os.path.abspath(os.fspath(store)), branch, options)
+        self._target = Target(os.path.abspath(os.path.expanduser(os.fspath(store))), branch, options)
         self._ranks: Ranks | None = None
         self._checkpoints: Checkpoints | None = None
         self._saved = 0
@@ -102,21 +107,42 @@ class DeltackptMixin:
                 callback.save(trainer.args, trainer.state, trainer._get_output_dir(trial=trial))
 
 
-def restore_folder(store: Store, ref: Ref, folder: str | os.PathLike[str]) -> str:
+def resume_folder(store: str | os.PathLike[str], folder: str | os.PathLike[str], *, branch: str = "main") -> str | None:
+    """The newest commit of ``branch`` that is healthy and full, as a folder for ``train(resume_from_checkpoint=...)``.
+
+    None where there is none yet, so that one line begins a training and takes it up again, however often it is
+    preempted. What an earlier call wrote to ``folder`` is replaced. For all ranks at once, with TrainingArguments made.
+    """
+    ranks = Ranks()
+    try:
+        return ranks.from_first(lambda: _newest(os.fspath(store), os.fspath(folder), branch))
+    finally:
+        ranks.close()
+
+
+def _newest(path: str, folder: str, branch: str) -> str | None:
+    with opened(path) as store:
+        found = find(store, branch, AUTO, ("model", "optimizer"))
+        for note in found.notes:
+            log.warning("%s", note)
+        return None if found.commit is None else restore_folder(store, found.commit, folder, force=True)
+
+
+def restore_folder(store: Store, ref: Ref, folder: str | os.PathLike[str], *, force: bool = False) -> str:
     """Write a commit of :class:`DeltackptCallback` as a folder for ``train(resume_from_checkpoint=...)``; returns it.
 
     ``from_pretrained`` reads it, too. It should not lie in the Trainer's ``output_dir``, which deletes old folders.
-    InvalidInputError when one of its files exists; ThinnedError when the optimizer is gone.
+    InvalidInputError when one of its files exists, unless ``force``; ThinnedError when the optimizer is gone.
     """
     commit = store.resolve(ref)
     target = os.fspath(folder)
     if is_folder(commit):
-        store.checkout(commit, target)
+        store.checkout(commit, target, force=force)
         return target
     optimizer = store.load(commit, part="optimizer")
     os.makedirs(target, exist_ok=True)
-    write_files(store.load(commit, part=FILES_PART), target)
-    store.checkout(commit, os.path.join(target, MODEL_FILE), part="model")
+    write_files(store.load(commit, part=FILES_PART), target, force=force)
+    store.checkout(commit, os.path.join(target, MODEL_FILE), part="model", force=force)
     torch.save(optimizer, os.path.join(target, OPTIMIZER_FILE))
     return target
 

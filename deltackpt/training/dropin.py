@@ -46,7 +46,7 @@ def load(path: Path, map_location: Any = None, *, select: str | None = None, par
 
 def split(path: Path) -> tuple[str, str]:
     """The folder of the store that ``path`` leads into, and the rest; where there is none, all but the last piece."""
-    whole = os.path.abspath(os.fspath(path))
+    whole = os.path.abspath(os.path.expanduser(os.fspath(path)))
     folder, pieces = whole, list[str]()
     while folder != os.path.dirname(folder):
         if is_store(folder):

@@ -57,7 +57,7 @@ def test_a_file_has_no_parts(store: Store, tmp_path: Path, trained: list[Any]) -
     commit = store.commit_path(tmp_path / "m.safetensors")
     with pytest.raises(NotFoundError) as caught:
         store.checkout("main", tmp_path / "out", part="model")
-    expected = f"commit {commit.description} has no part 'model'; it has ''"
+    expected = f"commit {commit.description} has no part 'model'; it has none"
     assert str(caught.value) == expected
 
 

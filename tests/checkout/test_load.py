@@ -152,7 +152,7 @@ def test_a_part_that_is_not_there_is_answered_with_those_that_are(store: Store, 
     commit = store.commit(trained[0], step=10)
     with pytest.raises(NotFoundError) as caught:
         store.load("main", part="modle")
-    known = "'', 'model', 'optimizer', 'scheduler', 'rng'"
+    known = "'model', 'optimizer', 'scheduler', 'rng'"
     assert str(caught.value) == f"commit {commit.id.short} (step 10) has no part 'modle'; it has {known}"
 
 

@@ -75,6 +75,48 @@ def test_a_share_keeps_its_index_in_the_cache(
     assert "is on a network share (nfs4), so its index is kept on this machine" in caplog.text
 
 
+def test_an_index_elsewhere_is_told_once_and_not_by_every_job(
+    store: Store, machine: Path, shares: Shares, caplog: pytest.LogCaptureFixture
+) -> None:
+    shares(store.path)
+    for told in (1, 0):
+        index_folder._say_once.cache_clear()
+        caplog.clear()
+        Store(store.path).close()
+        assert caplog.text.count("its index is kept on this machine") == told
+
+
+def test_the_umask_says_who_may_write_the_index(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        with Store.init(tmp_path / "shared") as made:
+            made.commit({"w": 1})
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in Path(made.path).rglob("*") if path.is_file()}
+    assert modes.pop("0000000000000001.rec") == 0o664
+    assert {name: modes[name] for name in ("store.json", "lock", "data.mdb")} == dict.fromkeys(
+        ("store.json", "lock", "data.mdb"), 0o664
+    )
+
+
+def test_a_store_in_a_folder_whose_name_is_no_unicode(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    try:
+        os.mkdir(folder)
+    except OSError:
+        pytest.skip("this file system has names of Unicode alone")
+    with Store.init(os.path.join(folder, b"s")) as made:  # type: ignore[arg-type]
+        for step in range(3):
+            made.commit({"w": np.full(99, step)}, step=step)
+        made.delete("step:1")
+        assert not made.gc().empty
+        shutil.rmtree(os.path.join(folder, b"s", b"index"))
+    with Store(made.path) as again:
+        assert again.load("main")["w"][98] == 2
+        assert again.verify(data=True).ok
+
+
 def test_two_copies_of_one_store_on_a_share_do_not_mix(store: Store, machine: Path, shares: Shares) -> None:
     store.commit({"w": np.arange(9)}, step=1)
     shutil.copytree(store.path, machine / "copy")

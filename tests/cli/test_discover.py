@@ -38,6 +38,15 @@ def test_the_nearest_store_upwards_is_found(tmp_path: Path, run: Path) -> None:
     assert default_store() == str(run)
 
 
+def test_a_tilde_is_the_home_also_where_no_shell_has_seen_it(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = mark(run / "ada" / "ckpts").parent
+    monkeypatch.setenv("HOME", str(home))
+    assert named_store("~/ckpts") == str(home / "ckpts")
+    assert store_folder(Settings(), Address("main", "~/ckpts")) == str(home / "ckpts")
+    monkeypatch.setenv("DELTACKPT_STORE", "~/ckpts")
+    assert default_store() == str(home / "ckpts")
+
+
 def test_the_environment_goes_before_what_lies_around(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark(run / ".deltackpt")
     elsewhere = mark(run / "elsewhere" / ".deltackpt")

@@ -95,6 +95,10 @@ def test_a_branch_wins_over_a_prefix(line: Store) -> None:
     ("ref", "error"),
     [
         ("mian", "no branch, tag or commit 'mian'; did you mean 'main'?"),
+        ("HEAD", "no branch, tag or commit 'HEAD'; did you mean 'latest'?"),
+        ("HEAD^^", "no branch, tag or commit 'HEAD^^'; did you mean 'latest~2'?"),
+        ("main^", "no branch, tag or commit 'main^'; did you mean 'main~1'?"),
+        ("250", "no branch, tag or commit '250'; did you mean 'step:250'?"),
         ("warmup", "no branch, tag or commit 'warmup'; did you mean 'warmup-done'?"),
         ("zzz", "no branch, tag or commit 'zzz'; there are 'dev', 'main', 'warmup-done'"),
         ("fff", "no branch, tag or commit 'fff'; there are 'dev', 'main', 'warmup-done'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ transformers = pytest.importorskip("transformers")
 
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments  # noqa: E402
 
-from deltackpt.integrations.hf_trainer import DeltackptCallback, DeltackptMixin, restore_folder  # noqa: E402
+from deltackpt.integrations.hf_trainer import DeltackptCallback, DeltackptMixin, restore_folder, resume_folder  # noqa: E402
 
 DATA = [
     {"input_ids": ids, "labels": ids} for ids in torch.randint(64, (40, 12), generator=torch.Generator().manual_seed(1))
@@ -43,6 +44,16 @@ class Losses(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **live: Any) -> None:
         if logs and "loss" in logs:
             self.told[state.global_step] = logs["loss"]
+
+
+class Ends(TrainerCallback):
+    """Stops after a step, without the Trainer's word of farewell."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **live: Any) -> None:
+        control.should_training_stop = state.global_step >= self.step
 
 
 def trainer(
@@ -251,7 +262,38 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
     trainer(tmp_path, DeltackptCallback(tmp_path / "s"), max_steps=2).train()
     with pytest.raises(InvalidInputError, match="branch 'main' has commits already"):
         trainer(tmp_path / "b", DeltackptCallback(tmp_path / "s"), max_steps=2).train()
+    assert not list((tmp_path / "b").glob("out/checkpoint-*")), "which is said before the first step"
     with Store(tmp_path / "s") as store:
         restore_folder(store, "main", tmp_path / "back")
         with pytest.raises(InvalidInputError, match="exists"):
             restore_folder(store, "main", tmp_path / "back")
+        restore_folder(store, "main", tmp_path / "back", force=True)
+
+
+def test_one_line_begins_a_training_and_takes_it_up_again_and_again(tmp_path: Path) -> None:
+    def until(step: int, losses: Losses) -> Any:
+        made = trainer(tmp_path, DeltackptCallback(tmp_path / "s"), losses, Ends(step))
+        made.train(resume_from_checkpoint=resume_folder(tmp_path / "s", tmp_path / "resume"))
+        return made
+
+    whole, losses = Losses(), Losses()
+    expected = trainer(tmp_path / "other", whole)
+    expected.train()
+    until(3, losses)
+    assert steps(tmp_path / "s") == [2]
+    until(7, losses)
+    assert steps(tmp_path / "s") == [6, 4, 2]
+    assert equal(weights(expected), weights(until(8, losses)))
+    assert losses.told == whole.told
+    assert steps(tmp_path / "s") == [8, 6, 4, 2]
+
+
+def test_what_is_taken_up_is_full_and_healthy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert resume_folder(tmp_path / "s", tmp_path / "resume") is None
+    trainer(tmp_path, DeltackptCallback(tmp_path / "s"), max_steps=4).train()
+    with Store(tmp_path / "s") as store:
+        store.commit({"model": {"w": torch.tensor([torch.nan])}}, step=5)
+    folder = resume_folder(tmp_path / "s", tmp_path / "resume")
+    assert folder is not None
+    assert json.loads(Path(folder, "trainer_state.json").read_text())["global_step"] == 4
+    assert "the last healthy commit" in caplog.text

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from patience import PATIENCE
 
+import deltackpt
 from deltackpt import CorruptError, InvalidInputError, NotFoundError, Options, Store
 
 
@@ -176,6 +177,17 @@ def test_a_folder_with_other_things_may_become_a_store(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+def test_a_tilde_is_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "ada"))
+    monkeypatch.chdir(tmp_path)
+    with Store.init("~/ckpts") as made:
+        assert made.path == str(tmp_path / "ada" / "ckpts")
+    deltackpt.save({"w": 1}, "~/ckpts/first.pt")
+    assert deltackpt.load("~/ckpts/first.pt") == {"w": 1}
+    assert list(Store("~/ckpts").tags()) == ["first.pt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["ada"]
+
+
 @pytest.mark.parametrize("kind", ["missing", "empty", "file"])
 def test_what_is_no_store(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x"
@@ -185,7 +197,9 @@ def test_what_is_no_store(tmp_path: Path, kind: str) -> None:
         path.write_text("hello")
     with pytest.raises(NotFoundError) as caught:
         Store(path)
-    assert str(caught.value) == f"{str(path)!r} is not a store: it has no store.json; make one with `deltackpt init`"
+    told = {"missing": "does not exist; make a store there"}
+    reason = told.get(kind, "is not a store: it has no store.json; make one")
+    assert str(caught.value) == f"{str(path)!r} {reason} with `deltackpt init`"
 
 
 READER = """

@@ -295,7 +295,7 @@ def test_a_store_that_is_gone_before_the_first_save_is_an_error_as_well(
     with saving(tmp_path / "s", weights, worker=worker) as ckpt:
         (tmp_path / "s").rename(tmp_path / "elsewhere")
         ckpt.step(0)
-        with pytest.raises(DeltackptError, match=r"step 1 could not be saved: .*is not a store"):
+        with pytest.raises(DeltackptError, match=r"step 1 could not be saved: .*does not exist"):
             ckpt.wait()
         assert "step 1 could not be saved" in caplog.text
         (tmp_path / "elsewhere").rename(tmp_path / "s")

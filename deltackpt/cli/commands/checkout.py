@@ -12,6 +12,7 @@ import click
 from deltackpt.cli.address import REF, Address, open_store
 from deltackpt.cli.conversion import conversion_of, conversion_options
 from deltackpt.cli.names import PART
+from deltackpt.cli.paths import PATH
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import shown, size
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     required=True,
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="The file or folder to write; {step}, {name}, {branch}, {commit}, metrics ({val_loss:.4f}) are filled in.",
 )

@@ -12,6 +12,7 @@ import click
 from deltackpt.cli.address import REF, Address, open_store
 from deltackpt.cli.metrics import metrics_of
 from deltackpt.cli.names import BRANCH
+from deltackpt.cli.paths import PATH
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import added, commit_document, illness, step
 from deltackpt.cli.settings import Settings, json_option, shared_options
@@ -23,7 +24,7 @@ _MAX_JSON_BYTES = 16 << 20
 
 
 @click.command("commit")
-@click.argument("path", type=click.Path(), metavar="PATH")
+@click.argument("path", type=PATH, metavar="PATH")
 @click.option("--step", type=int, help="The training step.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE", help="A metric; may be given several times.")
 @click.option("-m", "--message", default="", help="A note on this commit.")
@@ -33,8 +34,8 @@ _MAX_JSON_BYTES = 16 << 20
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="A tag to put on it; may be given several times.")
 @click.option("--parent", type=REF, help="The commit to continue from, rather than the branch's newest.")
 @click.option("--base", type=REF, help="The commit whose tensors those are like that the parent lacks.")
-@click.option("--config", type=click.Path(), metavar="FILE.json", help="The run's configuration, kept beside.")
-@click.option("--meta", type=click.Path(), metavar="FILE.json", help="Anything else to keep beside.")
+@click.option("--config", type=PATH, metavar="FILE.json", help="The run's configuration, kept beside.")
+@click.option("--meta", type=PATH, metavar="FILE.json", help="Anything else to keep beside.")
 @click.option(
     "--on-conflict",
     type=click.Choice(["fail", "rebase"]),

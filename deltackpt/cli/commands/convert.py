@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from deltackpt.cli.conversion import conversion_of, conversion_options
+from deltackpt.cli.paths import PATH
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import shown, size
 
 
 @click.command("convert")
-@click.argument("source", type=click.Path(), metavar="IN")
-@click.argument("output", type=click.Path(), metavar="OUT")
+@click.argument("source", type=PATH, metavar="IN")
+@click.argument("output", type=PATH, metavar="OUT")
 @click.option("--part", metavar="PART", help="Only this part of a folder or state, under names without it: model.")
 @conversion_options
 @click.option("--force", is_flag=True, help="Replace OUT when it exists.")

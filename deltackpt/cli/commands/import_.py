@@ -9,6 +9,7 @@ import click
 
 from deltackpt.cli.address import open_store
 from deltackpt.cli.names import BRANCH
+from deltackpt.cli.paths import PATH
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import added, metrics, step
 from deltackpt.cli.settings import Settings, json_option, shared_options
@@ -28,7 +29,7 @@ _NOTHING = "nothing is left to import"
 
 
 @click.command("import")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH|GLOB...")
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH|GLOB...")
 @click.option("--branch", type=BRANCH, default="main", show_default=True, help="The branch to commit to.")
 @click.option(
     "--dry-run",

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import click
 
 from deltackpt.cli.discover import HIDDEN, VARIABLE
+from deltackpt.cli.paths import PATH
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import shown
 from deltackpt.store import Store
 
 
 @click.command("init")
-@click.argument("folder", required=False, type=click.Path(), metavar="[DIR]")
+@click.argument("folder", required=False, type=PATH, metavar="[DIR]")
 @click.option("--reserve", metavar="SIZE", help="Room kept for deleting on a full disk: 64MiB; 0 for none.")
 @json_option
 @shared_options

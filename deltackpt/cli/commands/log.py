@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
 from deltackpt.cli.address import REF, Address, open_store
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.commits import Names, commit_document
-from deltackpt.cli.render.log import log_lines, ranked_lines
+from deltackpt.cli.render.log import log_lines, ranked_lines, unnamed_heads
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.errors import InvalidInputError
 from deltackpt.history.commits import Commit
+from deltackpt.ids import CommitId
 
 
 @click.command("log")
@@ -43,14 +44,20 @@ def command(
         _report_deleted(settings, ref, number)
         return
     with open_store(settings, ref) as store, Bar(settings, "reading the history"):
-        history = list(_chosen(store.log(ref.ref if ref else None), condition, metric))
+        found = list(store.log(ref.ref if ref else None))
         names = Names(store)
-    lines = log_lines if metric is None else ranked_lines
+    history = list(_chosen(found, condition, metric))
+    # What lies on the line of a REF says nothing of what else reaches it.
+    unnamed = unnamed_heads(found, names) if ref is None else set()
     commits = history[:number]
     settings.report(
         lambda: [commit_document(c, names) for c in commits],
-        lambda: lines(commits, names) if commits or not history else (),
+        lambda: _lines(commits, names, unnamed, metric) if commits or not history else (),
     )
+
+
+def _lines(commits: Sequence[Commit], names: Names, unnamed: set[CommitId], metric: str | None) -> Iterator[str]:
+    return log_lines(commits, names, unnamed) if metric is None else ranked_lines(commits, names)
 
 
 def _chosen(commits: Iterable[Commit], condition: str | None, metric: str | None) -> Iterable[Commit]:

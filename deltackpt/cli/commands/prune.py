@@ -13,9 +13,11 @@ from deltackpt.cli.progress import Bar
 from deltackpt.cli.render.deletion import prune_document, prune_lines
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.errors import InvalidInputError
+from deltackpt.history.selection import Goal, best
 
 if TYPE_CHECKING:
     from deltackpt.maintenance.keep import Keep
+    from deltackpt.store import Store
 
 _COUNTED = re.compile(r"(.+)=(\d+)", re.DOTALL)
 
@@ -67,6 +69,8 @@ def command(settings: Settings, /, branches: Sequence[str], save: bool, dry_run:
     if save and (keep is None or dry_run):
         raise InvalidInputError("--save keeps the options that say what to keep; give some, and no --dry-run")
     with open_store(settings) as store, Bar(settings, "planning"):
+        if keep is not None:
+            _check_goals(keep, store)
         if save and keep is not None:
             store.policy = keep
         plan = store.prune(keep, dry_run=dry_run, branches=branches or None)
@@ -77,6 +81,13 @@ def _policy(*, best: Sequence[str], **rules: Any) -> Keep:
     from deltackpt.maintenance.keep import Keep
 
     return Keep(best=dict(map(_counted, best)), **rules)
+
+
+def _check_goals(keep: Keep, store: Store) -> None:
+    """NotFoundError for a metric that no commit has: keeping the best by a misspelt one would keep nothing."""
+    commits = list(store.log())
+    for goal in keep.best if commits else ():
+        best(commits, Goal.parse(goal))
 
 
 def _counted(text: str) -> tuple[str, int]:

@@ -70,7 +70,7 @@ def commit_facts(commit: Commit, names: Names) -> Iterator[str]:
     for label, text in _facts(commit):
         yield f"{label:<12}{text}".rstrip()
     for line in commit.message.splitlines():
-        yield f"    {shown(line)}"
+        yield f"    {shown(line)}".rstrip()
     for title, value in (("environment", commit.environment), ("config", commit.config), ("meta", commit.meta)):
         yield from _tree(title, value)
 

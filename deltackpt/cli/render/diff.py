@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from deltackpt.cli.columns import aligned
@@ -16,6 +17,7 @@ _HEAD = ("changed", "type", "shape", "values", "L2", "max")
 _RIGHT = frozenset({3, 4, 5})
 _VALUE_LIMIT = 60
 _VALUES_SHOWN = 100
+_VALUES_OF_A_LIST = 8
 # The name of a configuration that is a single value.
 WHOLE = "(all of it)"
 
@@ -53,12 +55,28 @@ def _row(change: TensorChange) -> tuple[str, ...]:
 
 
 def _values(title: str, changes: Sequence[ValueChange]) -> Iterator[str]:
-    if changes:
+    rows = list(_value_rows(changes))
+    if rows:
         yield title
-        rows = [(shown(change.name) or WHOLE, *_sides(change)) for change in changes[:_VALUES_SHOWN]]
-        yield from aligned(rows, indent="  ")
-    if len(changes) > _VALUES_SHOWN:
-        yield f"  ... and {counted(len(changes) - _VALUES_SHOWN, 'value')}"
+        yield from aligned(rows[:_VALUES_SHOWN], indent="  ")
+    if len(rows) > _VALUES_SHOWN:
+        yield f"  ... and {counted(len(rows) - _VALUES_SHOWN, 'value')}"
+
+
+def _value_rows(changes: Sequence[ValueChange]) -> Iterator[tuple[str, str, str, str]]:
+    """A row for each value, but one for a list of which many differ: the state of Python's random numbers has 625."""
+    for name, group in groupby(changes, lambda change: _list_of(change.name)):
+        found = list(group)
+        if name and len(found) > _VALUES_OF_A_LIST:
+            yield shown(name), counted(len(found), "value"), "", ""
+        else:
+            yield from ((shown(change.name) or WHOLE, *_sides(change)) for change in found)
+
+
+def _list_of(name: str) -> str:
+    """The list that a value stands in, by its name; nothing for any other value."""
+    whole, _, last = name.rpartition("/")
+    return whole if last.isdecimal() else ""
 
 
 def _sides(change: ValueChange) -> tuple[str, str, str]:

@@ -54,10 +54,7 @@ def disk_troubles(found: DiskFigures, layout: Layout, newest_bytes: int) -> Iter
             "put the store on a local disk or an NFS share",
         )
     if not found.writable:
-        yield Trouble(
-            f"{layout.root!r} cannot be written by this user; reading works",
-            f"for writing: chown or `chmod -R u+rwX,g+rwX {layout.root}`",
-        )
+        yield _unwritable(layout.root)
         return
     if found.free_bytes < newest_bytes:
         yield Trouble(
@@ -74,3 +71,14 @@ def disk_troubles(found: DiskFigures, layout: Layout, newest_bytes: int) -> Iter
             f"{found.reserved_bytes} of {found.reserve_bytes} bytes are reserved for deleting on a full disk",
             "free some room; `deltackpt gc` sets it aside again",
         )
+
+
+def _unwritable(root: str) -> Trouble:
+    if os.statvfs(root).f_flag & os.ST_RDONLY:
+        return Trouble(
+            f"{root!r} is mounted read-only; reading works", "for writing: mount it so that it can be written"
+        )
+    return Trouble(
+        f"{root!r} cannot be written by this user; reading works",
+        f"for writing: chown or `chmod -R u+rwX,g+rwX {root}`",
+    )
