@@ -118,6 +118,9 @@ def restore_folder(store: Store, ref: Ref, folder: str | os.PathLike[str]) -> st
     write_files(store.load(commit, part=FILES_PART), target)
     store.checkout(commit, os.path.join(target, MODEL_FILE), part="model")
     torch.save(optimizer, os.path.join(target, OPTIMIZER_FILE))
+    # The Trainer takes a folder for as new as it looks, and deletes the oldest.
+    with storage_errors("dating", target):
+        os.utime(target, ns=(commit.time_ns, commit.time_ns))
     return target
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,10 +41,20 @@ class Manner:
 
 
 class Saving:
-    """The saves of one rank. Only the first rank has a ``saver``; the others contribute and agree."""
+    """The saves of one rank. Only the first rank has a ``saver``; the others contribute and agree.
+
+    ``lost`` is called when the save that was taken last became no commit.
+    """
 
     def __init__(
-        self, store: Store, ranks: Ranks, roster: Roster, cast: Cast, manner: Manner, saver: Saver | None
+        self,
+        store: Store,
+        ranks: Ranks,
+        roster: Roster,
+        cast: Cast,
+        manner: Manner,
+        saver: Saver | None,
+        lost: Callable[[], None],
     ) -> None:
         self._store = store
         self._ranks = ranks
@@ -52,6 +62,7 @@ class Saving:
         self._cast = cast
         self._manner = manner
         self._saver = saver
+        self._lost = lost
         self._late: dict[int, dict[str, float]] = {}
         self._failed: DeltackptError | None = None
         self.parent: CommitId | None = None
@@ -106,6 +117,7 @@ class Saving:
             self._annotate_late()
             return
         self.saved_step = None
+        self._lost()
         kind = getattr(errors, saved.outcome.error, DeltackptError)
         self._failed = kind(f"step {saved.request.step} could not be saved: {saved.outcome.text}")
 
