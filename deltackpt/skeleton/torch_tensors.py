@@ -115,7 +115,7 @@ def outline(tensor: torch.Tensor) -> Hashable:
 
 def storage_of(tensor: torch.Tensor) -> int:
     """The address of the storage of a tensor that has an outline."""
-    return tensor.data_ptr() - tensor.storage_offset() * tensor.itemsize
+    return tensor.data_ptr() - int(tensor.storage_offset()) * tensor.itemsize
 
 
 def _storable_type(tensor: torch.Tensor, path: str) -> DType:

@@ -81,7 +81,7 @@ class Checkpointer:
         nice: int = 10,
     ) -> None:
         things = {MODEL: model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, **(extra or {})}
-        reference = Frozen(model, origin) if frozen == "reference" else None
+        reference = _reference(frozen, model, origin)
         roster = Roster.of(things, dataloader=dataloader, files=files, include=include, frozen=reference)
         encoded = b"" if config is None else encode_free_form(free_form(config, "config"))
         manner = Manner(uuid.uuid4().hex, Branch(branch).name, encoded, on_busy, on_error, report.scalars_to(scalars))
@@ -361,6 +361,12 @@ class Checkpointer:
             )
 
         return Saver(opening, worker, memory, None if head is None else head.id)
+
+
+def _reference(frozen: str, model: Any, origin: str) -> Frozen | None:
+    if frozen not in ("store", "reference"):
+        raise InvalidInputError(f"frozen is 'store' or 'reference', not {frozen!r}")
+    return Frozen(model, origin) if frozen == "reference" else None
 
 
 def _alone(value: Any) -> Any:

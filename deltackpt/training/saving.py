@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from deltackpt import errors
 from deltackpt.commit.request import numbers_by_name
-from deltackpt.errors import ConflictError, DeltackptError, NotFoundError, StorageError
+from deltackpt.errors import ConflictError, DeltackptError, InvalidInputError, NotFoundError, StorageError
 from deltackpt.history.objects import encode_free_form
 from deltackpt.ids import CommitId
 from deltackpt.store import Store
@@ -38,6 +38,12 @@ class Manner:
     on_busy: OnBusy
     on_error: OnError
     scalars: report.Scalars
+
+    def __post_init__(self) -> None:
+        if self.on_busy not in ("wait", "skip"):
+            raise InvalidInputError(f"on_busy is 'wait' or 'skip', not {self.on_busy!r}")
+        if self.on_error not in ("raise", "warn"):
+            raise InvalidInputError(f"on_error is 'raise' or 'warn', not {self.on_error!r}")
 
 
 class Saving:

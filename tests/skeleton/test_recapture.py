@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltackpt.skeleton.refusal import UnstorableError
 from deltackpt.skeleton.capture import capture
 from deltackpt.skeleton.recapture import Memory, remember
+from deltackpt.skeleton.refusal import UnstorableError
 from deltackpt.skeleton.tags import LARGE_VALUE
 
 torch = pytest.importorskip("torch")

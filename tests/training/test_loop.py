@@ -56,6 +56,12 @@ def test_an_interval_that_makes_no_sense(run: Run, tmp_path: Path, every: Any) -
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.parametrize("name", ["on_busy", "on_error", "frozen", "worker", "memory"])
+def test_a_word_that_none_of_the_choices_is(run: Run, tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInputError, match=rf"^{name} is '\w+' or '\w+', not 'never'$"):
+        checkpointer(run, str(tmp_path / "s"), **{name: "never"})
+
+
 def test_a_better_metric_and_a_milestone_save_by_themselves(run: Run, tmp_path: Path) -> None:
     values = {2: 5.0, 4: 6.0, 5: 4.0, 6: float("nan"), 7: 4.0}
 
