@@ -269,7 +269,7 @@ def test_a_file_that_was_thinned_says_so(tmp_path: Path, folder: Path) -> None:
 def test_a_distributed_checkpoint_is_written_and_read_by_its_url(tmp_path: Path, weights: dict[str, Any]) -> None:
     """Its writer syncs each file by its descriptor, and gives the metadata their name in the end."""
     dcp = pytest.importorskip("torch.distributed.checkpoint")
-    from torch.distributed.checkpoint import FsspecReader, FsspecWriter
+    from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 
     url = f"deltackpt://{tmp_path}/s@main/step-1"
     fs, _ = fsspec.url_to_fs(url)
