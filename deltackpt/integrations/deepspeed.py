@@ -72,6 +72,7 @@ class DeltackptEngine(TorchCheckpointEngine):  # type: ignore[misc]
         self._loaded: str | None = None
         self._begun = False
         self._written: Written = []
+        self._failed: str | None = None
         self._committed: list[str] = []
         config = getattr(config_params, "_param_dict", None)
         self._ranks.from_first(lambda: self._open(os.path.abspath(os.fspath(store)), keep, config))
@@ -79,11 +80,16 @@ class DeltackptEngine(TorchCheckpointEngine):  # type: ignore[misc]
     def create(self, info: CheckpointCommitInfo) -> None:
         """Before a tag is saved. InvalidInputError for a run that loaded nothing, on a branch that has commits."""
         super().create(info)
-        self._written = []
+        self._written, self._failed = [], None
         self._ranks.from_first(self._prepare)
 
     def save(self, state_dict: Any, path: str) -> None:
-        super().save(state_dict, path)
+        """Write a file. What fails is told by :meth:`commit`: other ranks wait for this one at places before it."""
+        try:
+            super().save(state_dict, path)
+        except Exception as error:  # noqa: BLE001 - whatever it is, all ranks must hear of it
+            self._failed = self._failed or f"{path!r} could not be written: {type(error).__name__}: {error}"
+            return
         self._written.append((os.path.abspath(path), os.path.getsize(path)))
 
     def load(self, path: str, map_location: Any = None) -> Any:
@@ -94,8 +100,8 @@ class DeltackptEngine(TorchCheckpointEngine):  # type: ignore[misc]
 
     def commit(self, info: CheckpointCommitInfo) -> bool:
         """Wait for every rank, see that its files are there, and commit. What fails is raised on every rank."""
-        written = self._ranks.gathered(self._written)
-        self._ranks.from_first(lambda: self._commit(os.path.abspath(info.save_dir), info.tag, written or []))
+        told = self._ranks.gathered((self._written, self._failed)) or []
+        self._ranks.from_first(lambda: self._commit(os.path.abspath(info.save_dir), info.tag, told))
         return True
 
     def cleanup(self) -> None:
@@ -127,13 +133,16 @@ class DeltackptEngine(TorchCheckpointEngine):  # type: ignore[misc]
             " choose another branch"
         )
 
-    def _commit(self, save_dir: str, tag: str, written: Sequence[Written]) -> None:
+    def _commit(self, save_dir: str, tag: str, told: Sequence[tuple[Written, str | None]]) -> None:
         assert self._line is not None
+        for rank, (_, failed) in enumerate(told):
+            if failed is not None:
+                raise StorageError(f"rank {rank}: {failed}; {tag!r} is not committed")
         folder = os.path.join(save_dir, tag)
         files = [
             (rank, path, size)
-            for rank, of_rank in enumerate(written)
-            for path, size in of_rank
+            for rank, (written, _) in enumerate(told)
+            for path, size in written
             if path.startswith(f"{folder}{os.sep}")
         ]
         if not files:

@@ -206,7 +206,8 @@ class DeltackptFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
             return folder
         raise InvalidInputError(
             f"{path!r} of {self._where} cannot be changed: commits stay as they are;"
-            " write a new one within `with fs.transaction:`"
+            " write a new one within `with fs.transaction:`; frameworks that write file by file have a plugin of their"
+            " own, such as deltackpt.integrations.lightning.DeltackptIO"
         )
 
     def _inner(self, path: str) -> str:

@@ -7,6 +7,7 @@ they always did. What is taken of a checkpoint: :mod:`deltackpt.integrations.hf_
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 from typing import Any
@@ -16,6 +17,7 @@ from transformers.trainer_callback import TrainerCallback, TrainerControl, Train
 from transformers.training_args import TrainingArguments
 
 from deltackpt.errors import InvalidInputError
+from deltackpt.history.commits import Commit
 from deltackpt.integrations.hf_checkpoints import (
     FILES_PART,
     MODEL_FILE,
@@ -138,13 +140,20 @@ def restore_folder(store: Store, ref: Ref, folder: str | os.PathLike[str], *, fo
     target = os.fspath(folder)
     if is_folder(commit):
         store.checkout(commit, target, force=force)
-        return target
+    else:
+        _write_snapshot(store, commit, target, force=force)
+    # The Trainer takes a folder for as new as it looks, and deletes the oldest; some shares do not allow to say that.
+    with contextlib.suppress(PermissionError):
+        os.utime(target, (commit.time.timestamp(), commit.time.timestamp()))
+    return target
+
+
+def _write_snapshot(store: Store, commit: Commit, target: str, *, force: bool) -> None:
     optimizer = store.load(commit, part="optimizer")
     os.makedirs(target, exist_ok=True)
     write_files(store.load(commit, part=FILES_PART), target, force=force)
     store.checkout(commit, os.path.join(target, MODEL_FILE), part="model", force=force)
     torch.save(optimizer, os.path.join(target, OPTIMIZER_FILE))
-    return target
 
 
 def _has_model(folder: str) -> bool:

@@ -53,7 +53,7 @@ class DeltackptCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._keep = keep
         self._resumed: Commit | None = None
         self._line: FolderLine | None = None
-        self._epoch = 0
+        self._epoch = self._last = 0
 
     def resume(self, model: Any, ref: Ref | None = None) -> int:
         """Put a commit, the branch's newest unless told otherwise, into a compiled model that has been built.
@@ -71,7 +71,9 @@ class DeltackptCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return int(meta.get(_EPOCH, 0)) if isinstance(meta, Mapping) else 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.on_train_end()  # Of a training that ended with an error Keras says nothing.
         resumed, self._resumed = self._resumed, None
+        self._last = _step(self.model)
         self._line = FolderLine(self._path, self._branch, keep=self._keep)
         self._line.begin(None if resumed is None else lambda _: resumed)
 
@@ -79,8 +81,12 @@ class DeltackptCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        last = batch + 1 == self.params.get("steps")  # The end of the epoch is another one's matter.
-        if self._every is not None and _step(self.model) % self._every == 0 and not last:
+        if self._every is None:
+            return
+        before, self._last = self._last, _step(self.model)
+        ends = batch + 1 == self.params.get("steps")  # The end of the epoch is another one's matter.
+        # Keras takes several steps at once where it is told to (steps_per_execution).
+        if self._last // self._every > before // self._every and not ends:
             self._commit(self._epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:

@@ -12,6 +12,7 @@ import threading
 from typing import Any, Literal
 
 from lightning.fabric.plugins import CheckpointIO, TorchCheckpointIO
+from lightning.fabric.utilities.cloud_io import get_filesystem
 
 from deltackpt.errors import FormatError, InvalidInputError, NotFoundError
 from deltackpt.fs.disk import Disk
@@ -52,7 +53,10 @@ class DeltackptIO(CheckpointIO):
         self._unwanted: dict[str, int] = {}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Commit, then write the file: a path that is there stands for a commit that is durable."""
+        """Commit, then write the file: a path that is there stands for a commit that is durable.
+
+        With ``files="real"`` the path may be a URL that fsspec knows.
+        """
         if storage_options is not None:
             raise TypeError("DeltackptIO takes no storage_options; give options to its constructor")
         commit = self._commit(checkpoint, os.fspath(path))
@@ -87,7 +91,7 @@ class DeltackptIO(CheckpointIO):
         with self._lock:
             # Within AsyncCheckpointIO the save of a file that is not wanted any more may still wait for its turn in
             # another thread. One that comes later from this thread is a new file of that name.
-            if not os.path.lexists(path):
+            if not _is_there(os.fspath(path)):
                 self._unwanted[os.fspath(path)] = threading.get_ident()
             self._torch.remove_checkpoint(path)
 
@@ -139,9 +143,14 @@ def _metrics(checkpoint: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def _is_there(path: str) -> bool:
+    """Also of a link that leads nowhere, and of a path that is a URL."""
+    return os.path.lexists(path) or bool(get_filesystem(path).exists(path))
+
+
 def _stub(path: str) -> str | None:
     """The commit that a stub names; None for any other file."""
-    with open(path, "rb") as file:
+    with get_filesystem(path).open(path, "rb") as file:
         data = file.read(_MAX_STUB_BYTES)
     if not data.startswith(_STUB):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,52 @@ class _PartMark:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands in a part's skeleton for its tensors: atoms before all others, and a node for each place."""
+
+    head: tuple[object, ...]
+    nodes: tuple[tuple[object, ...], ...]
+
+    def filled(self, walk: Walk) -> bytes:
+        """The skeleton of a part, of which ``walk`` is everything else; StateLimitError when that is too large."""
+        atoms = list(self.head)
+        start = 0
+        for position, node in zip(walk.positions, self.nodes, strict=True):
+            atoms += walk.atoms[start:position]
+            atoms += node
+            start = position
+        atoms += walk.atoms[start:]
+        skeleton = _encode((atoms, walk.blobs))
+        if len(skeleton) > MAX_SKELETON:
+            raise StateLimitError(
+                f"{shown(walk.part)}: what is no tensor of it takes {len(skeleton)} bytes, the limit is {MAX_SKELETON};"
+                " keep long lists of numbers as arrays or tensors"
+            )
+        return skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The tensors of all parts: the table of each, and how its skeleton refers to them."""
+
+    tables: Mapping[str, list[Entry]]
+    frames: Mapping[str, Frame]
+
+    @classmethod
+    def of(cls, walks: Sequence[Walk], census: Census) -> Settlement:
+        settled = Sharing(census.names).settle(census.holes)
+        tables = _tables(settled)
+        ends = iter(settled)
+        frames = {walk.part: _frame(walk.part, [next(ends) for _ in walk.positions], tables) for walk in walks}
+        return cls(tables, frames)
+
+    def part(self, walk: Walk) -> CapturedPart:
+        table = self.tables.get(walk.part, [])
+        tensors = tuple(CapturedTensor(entry.name, entry.source) for entry in table)
+        return CapturedPart(walk.part, self.frames[walk.part].filled(walk), tensors)
+
+
 def capture(state: object) -> Captured:
     """Describe ``state`` without copying any tensor; sources read them later, so values must not change till then.
 
@@ -66,15 +112,16 @@ def capture(state: object) -> Captured:
     DuplicateNameError or StateLimitError, each naming the place.
     """
     census = Census()
-    kinds = known_kinds()
+    walks = walk_all(state, known_kinds(), census)
+    settlement = Settlement.of(walks, census)
+    return Captured(tuple(map(settlement.part, walks)))
+
+
+def walk_all(state: object, kinds: Mapping[type, Writer], census: Census) -> list[Walk]:
+    """A walk over what stands at the top level, and one over each part."""
     top, parts = split(state)
-    walks = [_walked(ROOT, top, kinds, census)]
-    for name, value in parts.items():
-        walks.append(_walked(name, value, kinds, census, outer=state))
-    settled = Sharing(census.names).settle(census.holes)
-    tables = _tables(settled)
-    ends = iter(settled)
-    return Captured(tuple(_part(walk, [next(ends) for _ in walk.positions], tables) for walk in walks))
+    inner = (_walked(name, value, kinds, census, outer=state) for name, value in parts.items())
+    return [_walked(ROOT, top, kinds, census), *inner]
 
 
 def known_kinds() -> dict[type, Writer]:
@@ -136,26 +183,13 @@ def _tables(settled: list[Settled]) -> dict[str, list[Entry]]:
     return tables
 
 
-def _part(walk: Walk, settled: list[Settled], tables: Mapping[str, list[Entry]]) -> CapturedPart:
-    table = tables.get(walk.part, [])
-    atoms: list[object] = [VERSION, len(table)]
+def _frame(part: str, settled: list[Settled], tables: Mapping[str, list[Entry]]) -> Frame:
+    table = tables.get(part, [])
     placed = [entry for entry in table if entry.shared is not None or entry.layout.strides is not None]
-    atoms.append(len(placed))
+    head: list[object] = [VERSION, len(table), len(placed)]
     for entry in placed:
-        atoms += _placement(entry)
-    start = 0
-    for position, result in zip(walk.positions, settled, strict=True):
-        atoms += walk.atoms[start:position]
-        atoms += _tensor_node(result, walk.part)
-        start = position
-    atoms += walk.atoms[start:]
-    skeleton = _encode((atoms, walk.blobs))
-    if len(skeleton) > MAX_SKELETON:
-        raise StateLimitError(
-            f"{shown(walk.part)}: what is no tensor of it takes {len(skeleton)} bytes, the limit is {MAX_SKELETON};"
-            " keep long lists of numbers as arrays or tensors"
-        )
-    return CapturedPart(walk.part, skeleton, tuple(CapturedTensor(entry.name, entry.source) for entry in table))
+        head += _placement(entry)
+    return Frame(tuple(head), tuple(_tensor_node(result, part) for result in settled))
 
 
 def _placement(entry: Entry) -> list[Any]:

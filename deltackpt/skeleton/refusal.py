@@ -90,10 +90,17 @@ _REASONS: tuple[tuple[Callable[[object], bool], Callable[[object], str]], ...] =
         lambda v: "generators cannot be stored; store list(it) instead",
     ),
     (
+        lambda v: _is_tensor_subclass(v) and type(v).__name__ == "DTensor",
+        lambda v: (
+            "a tensor that is sharded over ranks cannot be stored by one of them; gather it first, with full_tensor()"
+            " or get_model_state_dict(..., options=StateDictOptions(full_state_dict=True))"
+        ),
+    ),
+    (
         lambda v: _is_tensor_subclass(v) and hasattr(v, "__tensor_flatten__"),
         lambda v: (
             f"tensors of the subclass {_name(v)} are not registered; call deltackpt.register({type(v).__name__}) first,"
-            " or pass a plain torch.Tensor (full_tensor(), to_local() or dequantize())"
+            " or pass a plain torch.Tensor (to_local() or dequantize())"
         ),
     ),
     (

@@ -103,6 +103,21 @@ def _hole(walk: Walk, tensor: torch.Tensor, path: str, flags: int) -> None:
     walk.hole(Hole(path, walk.part, int(Tag.TENSOR), flags, (), view, storage, tensor, _open))
 
 
+def outline(tensor: torch.Tensor) -> Hashable:
+    """All that the place of a plain tensor with memory depends on, but for its storage; None for any other tensor."""
+    if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_conj() or tensor.is_neg():
+        return None
+    if tensor.is_quantized or not tensor.data_ptr():
+        return None
+    where = tensor.storage_offset(), tensor.device
+    return type(tensor), tensor.requires_grad, tensor.dtype, tensor.shape, tensor.stride(), where
+
+
+def storage_of(tensor: torch.Tensor) -> int:
+    """The address of the storage of a tensor that has an outline."""
+    return tensor.data_ptr() - int(tensor.storage_offset()) * tensor.itemsize
+
+
 def _storable_type(tensor: torch.Tensor, path: str) -> DType:
     """The element type of a strided tensor with memory of its own; the refusal of any other."""
     if tensor.is_meta:
@@ -150,6 +165,11 @@ def _constant(walk: Walk, value: torch.Size | torch.dtype | torch.device, path: 
             walk.atoms += (int(Tag.TORCH_DTYPE), name)
         case TorchDevice(name):
             walk.atoms += (int(Tag.TORCH_DEVICE), name)
+
+
+def is_plain(hole: Hole) -> bool:
+    """Whether a leaf is a tensor that has its place by itself: no piece of a sparse or a quantised one."""
+    return hole.opener is _open and hole.tag == Tag.TENSOR and type(hole.subject) in (torch.Tensor, torch.nn.Parameter)
 
 
 TORCH_WRITERS: dict[type, Writer] = {

@@ -105,6 +105,11 @@ class Walk:
 
     def key(self, value: object, path: str, others: set[Tree]) -> Tree:
         """Append a dictionary key or set element, and add it to ``others``; returns it as it stands in a tree."""
+        if type(value) is str and value.isascii() and value not in others and len(value) <= LARGE_VALUE:
+            # By far the most frequent ones, and nothing of them is to be looked at.
+            others.add(value)
+            self.atoms.append(value)
+            return value
         node = key_node(value, path)
         if node in others:
             raise UnstorableError(path, f"two keys or elements that are stored alike, {node!r:.40}; keep one of them")

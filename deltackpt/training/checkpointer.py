@@ -81,7 +81,7 @@ class Checkpointer:
         nice: int = 10,
     ) -> None:
         things = {MODEL: model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, **(extra or {})}
-        reference = Frozen(model, origin) if frozen == "reference" else None
+        reference = _reference(frozen, model, origin)
         roster = Roster.of(things, dataloader=dataloader, files=files, include=include, frozen=reference)
         encoded = b"" if config is None else encode_free_form(free_form(config, "config"))
         manner = Manner(uuid.uuid4().hex, Branch(branch).name, encoded, on_busy, on_error, report.scalars_to(scalars))
@@ -96,15 +96,15 @@ class Checkpointer:
         self._schedule = Schedule.of(every, keep)
         self._completed = 0
         self._begun = self._paused = self._within = self._closed = False
-        self._forced = self._awaited = False
-        self._due: str | None = None
+        self._forced = self._awaited = self._due = False
+        self._left: int | None = None
         self._metrics: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
         self._stop: signal.Signals | None = None
         self._ranks = Ranks()
         self._store = self._checked(store, roster)
         saver = self._new_saver(options, worker, memory, keep, nice) if self._ranks.first else None
-        self._saving = Saving(self._store, self._ranks, roster, Cast(cast or {}), manner, saver)
+        self._saving = Saving(self._store, self._ranks, roster, Cast(cast or {}), manner, saver, self._schedule.lost)
         self._restorer = Restorer(self._store, self._ranks, roster, branch, start_from, choice, config)
         self._signals = Signals()
         if catch_signals:
@@ -148,17 +148,18 @@ class Checkpointer:
     def steps(self, total: int) -> Iterator[int]:
         """The steps from 0 to ``total`` that are still to do. Each is completed, and perhaps saved, after its body.
 
-        A loop that is left by ``break`` has not completed its last step; a line of the log says what is saved then.
+        A loop that is left by ``break`` saves nothing more by itself, and says so in the log. :meth:`save` does, also
+        within the body before: what the body has changed counts as its step then.
         """
         self._begin()
         self._restorer.again()
+        self._left = None
         for step in range(self._completed, total):
             self._within = True
             try:
                 yield step
             except GeneratorExit:
-                if self._ranks.first:
-                    log.warning("left within step %d; saved are %d completed steps", step, self._saving.saved_step or 0)
+                self._leave_within(step)
                 raise
             finally:
                 self._within = False
@@ -175,7 +176,7 @@ class Checkpointer:
         self._begin()
         if step < self._completed:
             raise InvalidInputError(f"step {step} was completed already, the next is {self._completed}")
-        self._completed = step + 1
+        self._completed, self._left = step + 1, None
         self.log(**(metrics or {}))
         self._known, self._metrics = self._metrics, {}
         self._saving.collect()
@@ -202,12 +203,16 @@ class Checkpointer:
     def save(self, *, wait: bool = False) -> None:
         """Save the last completed step now, unless it is saved; with ``wait`` until it is durable.
 
-        Within the body of :meth:`steps`, whose step is half done, it is saved when the body ends.
+        Within the body of :meth:`steps`, whose step is half done, it is saved when the body ends. After a ``break`` out
+        of that body its step counts as completed.
         """
         self._begin()
         if self._within:
             self._forced, self._awaited = True, self._awaited or wait
             return
+        self._forced = self._awaited = False
+        if self._left is not None:
+            self._completed, self._left, self._known = self._left + 1, None, {}
         known, self._metrics = {**self._known, **self._metrics}, {}
         self._save("", known, patient=True)
         if wait:
@@ -254,6 +259,8 @@ class Checkpointer:
     ) -> None:
         try:
             if error is None:
+                if self._forced:
+                    self.save()
                 self.wait()
                 if self._stop is None:
                     # One that came after the last step has nothing more to wait for.
@@ -278,6 +285,13 @@ class Checkpointer:
         self._ranks.close()
         self._store.close()
 
+    def _leave_within(self, step: int) -> None:
+        """The body of ``step`` was left, by ``break`` or by an error, perhaps long ago."""
+        self._left = step
+        if self._ranks.first and not self._forced and not self._closed:
+            saved = self._saving.saved_step or 0
+            log.warning("left within step %d; saved are %d completed steps, save() after the loop adds it", step, saved)
+
     def _asked(self) -> signal.Signals | None:
         """The signal that asks the training to end, as all ranks agree."""
         stop = self._ranks.most(self._signals.received or 0)[0]
@@ -296,13 +310,15 @@ class Checkpointer:
             self._schedule.saved()
 
     def _reason(self, metrics: Mapping[str, Any]) -> str | None:
-        """Why this step is saved; while writes are paused, the reason waits."""
+        """Why this step is saved. While writes are paused nothing is; what fell due then has no reason of its own:
+        it was of a state that is gone.
+        """
         found = self._schedule.reason(self._completed, metrics)
         if self._paused:
-            self._due = found if found is not None else self._due
+            self._due = self._due or found is not None
             return None
-        due, self._due = self._due, None
-        return found if found is not None else due
+        due, self._due = self._due, False
+        return "" if found is None and due else found
 
     def _save(self, reason: str, metrics: Mapping[str, Any], *, patient: bool, clean: bool = True) -> None:
         if self._saving.save(self._completed, self.epoch, reason, metrics, patient=patient, clean=clean):
@@ -345,6 +361,12 @@ class Checkpointer:
             )
 
         return Saver(opening, worker, memory, None if head is None else head.id)
+
+
+def _reference(frozen: str, model: Any, origin: str) -> Frozen | None:
+    if frozen not in ("store", "reference"):
+        raise InvalidInputError(f"frozen is 'store' or 'reference', not {frozen!r}")
+    return Frozen(model, origin) if frozen == "reference" else None
 
 
 def _alone(value: Any) -> Any:

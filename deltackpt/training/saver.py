@@ -12,12 +12,11 @@ from typing import Any, Literal
 
 from deltackpt.errors import InvalidInputError, LimitError
 from deltackpt.ids import CommitId
-from deltackpt.skeleton.capture import capture
 from deltackpt.training.background import Background, ProcessWriter, ThreadWriter
 from deltackpt.training.buffer import Buffer
 from deltackpt.training.job import Job, Opening, Outcome
 from deltackpt.training.memory import room
-from deltackpt.training.snapshot import Copied, Layout, Target, copy, layout
+from deltackpt.training.snapshot import Copied, Description, Layout, Target, copy
 
 log = logging.getLogger("deltackpt")
 
@@ -79,6 +78,7 @@ class Saver:
         self._shared = worker == "process" and hasattr(os, "memfd_create")
         self._memory = memory
         self.head = head
+        self._description = Description()
         self._background: Background | None = None
         self._targets: dict[int, Target] = {}
         self._populating: dict[int, threading.Thread] = {}
@@ -101,10 +101,9 @@ class Saver:
         """Copy ``state`` and begin to write it; returns after the copy, with the seconds it took. Not while busy."""
         assert self._under_way is None
         began = time.perf_counter()
-        captured = capture(state)
-        laid_out = layout(captured)
+        laid_out, rows = self._description.of(state)
         target = self._target(laid_out.nbytes)
-        copied = copy(captured, laid_out, target)
+        copied = copy(rows, laid_out, target)
         stall = time.perf_counter() - began
         self._number += 1
         job = self._job(laid_out, target, request)

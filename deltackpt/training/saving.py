@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from deltackpt import errors
 from deltackpt.commit.request import numbers_by_name
-from deltackpt.errors import ConflictError, DeltackptError, NotFoundError, StorageError
+from deltackpt.errors import ConflictError, DeltackptError, InvalidInputError, NotFoundError, StorageError
 from deltackpt.history.objects import encode_free_form
 from deltackpt.ids import CommitId
 from deltackpt.store import Store
@@ -39,12 +39,28 @@ class Manner:
     on_error: OnError
     scalars: report.Scalars
 
+    def __post_init__(self) -> None:
+        if self.on_busy not in ("wait", "skip"):
+            raise InvalidInputError(f"on_busy is 'wait' or 'skip', not {self.on_busy!r}")
+        if self.on_error not in ("raise", "warn"):
+            raise InvalidInputError(f"on_error is 'raise' or 'warn', not {self.on_error!r}")
+
 
 class Saving:
-    """The saves of one rank. Only the first rank has a ``saver``; the others contribute and agree."""
+    """The saves of one rank. Only the first rank has a ``saver``; the others contribute and agree.
+
+    ``lost`` is called when the save that was taken last became no commit.
+    """
 
     def __init__(
-        self, store: Store, ranks: Ranks, roster: Roster, cast: Cast, manner: Manner, saver: Saver | None
+        self,
+        store: Store,
+        ranks: Ranks,
+        roster: Roster,
+        cast: Cast,
+        manner: Manner,
+        saver: Saver | None,
+        lost: Callable[[], None],
     ) -> None:
         self._store = store
         self._ranks = ranks
@@ -52,6 +68,7 @@ class Saving:
         self._cast = cast
         self._manner = manner
         self._saver = saver
+        self._lost = lost
         self._late: dict[int, dict[str, float]] = {}
         self._failed: DeltackptError | None = None
         self.parent: CommitId | None = None
@@ -106,6 +123,7 @@ class Saving:
             self._annotate_late()
             return
         self.saved_step = None
+        self._lost()
         kind = getattr(errors, saved.outcome.error, DeltackptError)
         self._failed = kind(f"step {saved.request.step} could not be saved: {saved.outcome.text}")
 

@@ -28,6 +28,7 @@ class Schedule:
     milestones: Collection[int]
     goals: tuple[Goal, ...]
     _best: dict[Goal, float] = field(default_factory=dict)
+    _before: dict[Goal, float] = field(default_factory=dict)
     _saved: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -59,10 +60,15 @@ class Schedule:
 
     def known(self, saved: Iterable[Mapping[str, Any]]) -> None:
         """Metrics of states that are saved, each of one: what comes must beat them all."""
+        self._before = dict(self._best)
         for metrics in saved:
             for goal in self.goals:
                 if (value := self._value(goal, metrics)) is not None:
                     self._best[goal] = value
+
+    def lost(self) -> None:
+        """What was known last was not saved after all, and is not the one to beat."""
+        self._best = dict(self._before)
 
     def _value(self, goal: Goal, metrics: Mapping[str, Any]) -> float | None:
         """A value that is better than all before."""

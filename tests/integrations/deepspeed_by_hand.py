@@ -48,6 +48,13 @@ try:
     save("global_step9", 9.0, lose=True)
 except StorageError as error:
     tell(str(error).replace(str(folder), "FOLDER"))
+info = CheckpointCommitInfo(tag="nowhere", save_dir=str(folder), save_latest=True)
+engine.create(info)
+engine.save(state_dict={"w": torch.ones(1)}, path=str(folder / "nowhere" / "mp_rank_00_model_states.pt"))
+try:
+    engine.commit(info)
+except StorageError as error:
+    tell(str(error).replace(str(folder), "FOLDER").partition(": ")[2].partition(" could not be written")[0])
 save("best", 5.0)
 save("best", 6.0)
 with Store(folder / "store") as store:

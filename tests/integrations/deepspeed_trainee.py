@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 from typing import Any
 
 rank, size, port, root, stages, steps, *options = sys.argv[1:]
@@ -46,13 +47,26 @@ def resumed(engine: Any, store: str, ref: str, ckpts: str) -> None:
     assert (client["note"], tag) == ("kept", f"global_step{engine.global_steps}")
 
 
-def train(engine: Any, kind: torch.dtype, ckpts: str) -> None:
+def slow(keeper: Any) -> None:
+    """The files of the second rank come late."""
+    write = keeper.save
+
+    def late(*arguments: Any, **named: Any) -> None:
+        time.sleep(0.1)
+        write(*arguments, **named)
+
+    keeper.save = late
+
+
+def train(engine: Any, kind: torch.dtype, ckpts: str, fails_at: int) -> None:
     for step in range(engine.global_steps, int(steps)):
         batch = torch.randn(4, 64, generator=torch.Generator().manual_seed(step * 10 + int(rank))).to(kind)
         loss = (engine(batch) - batch).float().square().mean()
         engine.backward(loss)
         engine.step()
         sys.stdout.write(f"{step} {loss.item().hex()}\n")
+        if step + 1 == fails_at and rank == "1":
+            os.makedirs(f"{ckpts}/global_step{fails_at}/bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt")
         if step % 2:
             engine.save_checkpoint(ckpts, client_state={"note": "kept"})
 
@@ -66,16 +80,24 @@ def digest(model: torch.nn.Module) -> str:
 
 
 def run(
-    stage: int, *, resume: str | None = None, save_dir: str = "ckpts", saved_16_bit: bool = False, **chosen: Any
+    stage: int,
+    *,
+    resume: str | None = None,
+    save_dir: str = "ckpts",
+    saved_16_bit: bool = False,
+    fails_at: int = 0,
+    **chosen: Any,
 ) -> None:
     folder = os.path.join(root, f"stage-{stage}")
     store, ckpts = os.path.join(folder, "store"), os.path.join(folder, save_dir)
     model, engine = begun(stage)
     keeper = attach(engine, store, **chosen)
+    if rank == "1":
+        slow(keeper)
     if resume is not None:
         resumed(engine, store, resume, ckpts)
     sys.stdout.write(f"stage {stage}\n")
-    train(engine, torch.bfloat16 if stage else torch.float32, ckpts)
+    train(engine, torch.bfloat16 if stage else torch.float32, ckpts, fails_at)
     if saved_16_bit:
         engine.save_16bit_model(ckpts)
     sys.stdout.write(f"end {digest(model)}\n")

@@ -83,6 +83,14 @@ try:
 except InvalidInputError as error:
     sys.stdout.write(f"{error}\n")
 
+# Several steps at once: the first end of such a group at or after each multiple of ``every``.
+grouped = made()
+grouped.compile("adam", "mse", steps_per_execution=2)
+grouped.fit(inputs, targets, 4, 1, verbose=0, callbacks=[DeltackptCallback(path, branch="grouped", every=5)])
+with Store(path) as store:
+    assert [commit.step for commit in store.log("grouped")] == [16, 10, 6]
+
+
 # A policy, and a branch of its own.
 fit(made(), 3, DeltackptCallback(path, branch="short", keep=Keep(last=1)))
 with Store(path) as store:

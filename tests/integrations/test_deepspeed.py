@@ -111,17 +111,30 @@ def test_a_run_that_loaded_nothing_does_not_go_on_a_branch_with_commits(tmp_path
     assert not list((tmp_path / "stage-1" / "anew").iterdir())
 
 
+def test_what_one_rank_cannot_write_is_an_error_on_every_rank(tmp_path: Path) -> None:
+    outcomes = train(tmp_path, [1], 6, "fails_at=4")
+    assert [code for code, _, _ in outcomes] == [1, 1]
+    for _, _, said in outcomes:
+        assert "rank 1: " in said
+        assert "optim_states.pt' could not be written: " in said
+        assert "'global_step4' is not committed" in said
+    with Store(tmp_path / "stage-1" / "store") as store:
+        assert [commit.step for commit in store.log("main")] == [2]
+    assert (tmp_path / "stage-1" / "ckpts" / "latest").read_text() == "global_step2"
+
+
 def test_what_is_missing_when_it_is_to_be_committed_is_named(tmp_path: Path) -> None:
     told = DEEPSPEED.run(HERE / "deepspeed_by_hand.py", tmp_path).splitlines()
     path = "FOLDER/global_step9/mp_rank_00_model_states.pt"
     assert told == [
         "['global_step2', 'global_step3']",
         f"rank 0 does not see '{path}' as rank 0 has written it; save to a folder that all ranks share",
+        "'FOLDER/nowhere/mp_rank_00_model_states.pt'",
         str([(None, "best"), (None, "best"), *((step, f"global_step{step}") for step in (3, 2, 1, 0))]),
         "best best",
         "5.0",
-        *told[5:],
+        *told[6:],
     ]
-    assert "exists" in told[5]
-    assert told[6].endswith("is of no tag of DeepSpeed")
-    assert told[7] == "DeepSpeed is configured to save with NoneType; leave its checkpoint writer out"
+    assert "exists" in told[6]
+    assert told[7].endswith("is of no tag of DeepSpeed")
+    assert told[8] == "DeepSpeed is configured to save with NoneType; leave its checkpoint writer out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -263,3 +264,36 @@ def test_a_file_that_was_thinned_says_so(tmp_path: Path, folder: Path) -> None:
     assert fs.cat("config.json") == b'{"layers": 2}'
     assert "/config.json" in fs.ls("", detail=False)
     fs.ls("", detail=True)
+
+
+def test_a_distributed_checkpoint_is_written_and_read_by_its_url(tmp_path: Path, weights: dict[str, Any]) -> None:
+    """Its writer syncs each file by its descriptor, and gives the metadata their name in the end."""
+    dcp = pytest.importorskip("torch.distributed.checkpoint")
+    from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
+
+    url = f"deltackpt://{tmp_path}/s@main/step-1"
+    fs, _ = fsspec.url_to_fs(url)
+    with fs.transaction as transaction, warnings.catch_warnings(action="ignore"):
+        dcp.save({"model": weights}, storage_writer=FsspecWriter(url), no_dist=True)
+        with fs.open("step-1/descriptor", "wb") as file:
+            os.fsync(file.fileno())
+    assert transaction.commit is not None
+    assert fs.exists("step-1/.metadata")
+    assert not fs.exists("step-1/.metadata.tmp")
+    loaded = {"model": {name: torch.zeros_like(value) for name, value in weights.items()}}
+    with warnings.catch_warnings(action="ignore"):
+        dcp.load(loaded, storage_reader=FsspecReader(url), no_dist=True)
+    assert all(torch.equal(loaded["model"][name], value) for name, value in weights.items())
+
+
+def test_odd_names_are_names(tmp_path: Path) -> None:
+    names = ["a b", "100%", "x@y", "q?", "#1", "ünï", "[0]", "a%2Fb", "-", "deep er/at@x"]
+    fs = fsspec.filesystem("deltackpt", store=str(tmp_path / "s"))
+    with fs.transaction:
+        for name in names:
+            fs.pipe(name, name.encode())
+    assert sorted(path[1:] for path in fs.find("/") if not path.startswith("/.tensors")) == sorted(names)
+    for name in names:
+        assert fs.cat_file(name) == name.encode()
+        with fsspec.open(f"deltackpt://{tmp_path}/s@main/{name}") as file:
+            assert file.read() == name.encode()

@@ -255,6 +255,41 @@ def test_only_the_policy_deletes_in_the_store(tmp_path: Path) -> None:
         assert [(commit.step, commit.holds) for commit in store.log("main")] == [(8, "full"), (6, "weights-only")]
 
 
+@pytest.mark.parametrize("around", [lambda model: model, sharding], ids=["a snapshot", "a folder"])
+def test_a_step_restored_among_the_trainers_own_is_as_old_as_it_is(tmp_path: Path, around: Any) -> None:
+    """The Trainer deletes the oldest by the time on the disk."""
+    trainer(tmp_path, DeltackptCallback(tmp_path / "s"), max_steps=6, around=around).train()
+    with Store(tmp_path / "s") as store:
+        restore_folder(store, "step:2", tmp_path / "out" / "checkpoint-2")
+    transformers.trainer_utils.rotate_checkpoints(output_dir=str(tmp_path / "out"), save_total_limit=1, use_mtime=True)
+    assert os.listdir(tmp_path / "out") == ["checkpoint-6"]
+
+
+def test_half_a_checkpoint_of_a_trainer_that_was_killed_is_in_no_commit(tmp_path: Path) -> None:
+    class Killed(TrainerCallback):
+        """Between the model and the rest of the second checkpoint."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **live: Any) -> None:
+            if state.global_step == 4:
+                (tmp_path / "out" / "checkpoint-4").mkdir()
+                (tmp_path / "out" / "checkpoint-4" / "model.safetensors").write_bytes(b"half")
+                raise ZeroDivisionError
+
+    saving = DeltackptCallback(tmp_path / "s")
+    with pytest.raises(ZeroDivisionError):
+        trainer(tmp_path, saving, Killed()).train()
+    saving.on_train_end(None, None, None)  # As at the end of the program: until what was taken is durable.
+    rest = trainer(tmp_path, DeltackptCallback(tmp_path / "s"))
+    with pytest.raises(Exception, match=r"(?i)header"):
+        rest.train(resume_from_checkpoint=True)
+    assert steps(tmp_path / "s") == [2]
+    with Store(tmp_path / "s") as store:
+        folder = restore_folder(store, "main", tmp_path / "back")
+    rest = trainer(tmp_path / "rest", DeltackptCallback(tmp_path / "s"))
+    rest.train(resume_from_checkpoint=folder)
+    assert steps(tmp_path / "s") == [8, 6, 4, 2]
+
+
 def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
     inside = tmp_path / "out" / "checkpoint-store"
     with pytest.raises(InvalidInputError, match="where the Trainer deletes"):

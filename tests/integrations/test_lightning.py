@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deltackpt import FormatError, Keep, Store
+from deltackpt import FormatError, InvalidInputError, Keep, Store
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
@@ -121,3 +121,39 @@ def test_a_file_that_somebody_else_removed_is_written_again(tmp_path: Path) -> N
     plugin.save_checkpoint({"global_step": 1}, tmp_path / "last.ckpt")
     assert plugin.load_checkpoint(tmp_path / "last.ckpt") == {"global_step": 1}
     plugin.teardown()
+
+
+def test_fabric_saves_and_loads_by_the_names_of_arguments(tmp_path: Path) -> None:
+    fabric = lightning.Fabric(accelerator="cpu", devices=1, plugins=[DeltackptIO(tmp_path / "s", files="stub")])
+    module = nn.Linear(3, 2)
+    fabric.save(tmp_path / "a.ckpt", {"net": module, "step": 7})
+    other = nn.Linear(3, 2)
+    state = {"net": other, "step": 0}
+    fabric.load(tmp_path / "a.ckpt", state)
+    assert same(module, other)
+    assert state["step"] == 7
+
+
+def test_real_files_may_lie_where_a_url_leads(tmp_path: Path) -> None:
+    url = "memory://ckpts/last.ckpt"
+    plugin = DeltackptIO(tmp_path / "s")
+    for step in (1, 2):
+        asynchronous = AsyncCheckpointIO(plugin)
+        asynchronous.save_checkpoint({"global_step": step}, url)
+        asynchronous._executor.shutdown(wait=True)
+        assert plugin.load_checkpoint(url) == {"global_step": step}
+        asynchronous.remove_checkpoint(url)
+    plugin.teardown()
+    with Store(tmp_path / "s") as store:
+        assert [commit.step for commit in store.log("main")] == [2, 1]
+
+
+def test_a_folder_within_a_store_is_refused_with_what_to_use(tmp_path: Path) -> None:
+    """A commit is a whole folder, and stays as it is: file by file is not how one is written."""
+    folder = f"deltackpt://{tmp_path}/s@main/ckpts"
+    for plugin in (TorchCheckpointIO(), DeltackptIO(tmp_path / "other")):
+        saving = ModelCheckpoint(folder, every_n_train_steps=2)
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        trainer = lightning.Trainer(max_steps=2, accelerator="cpu", plugins=[plugin], callbacks=[saving], **quiet)
+        with pytest.raises(InvalidInputError, match=r"such as deltackpt.integrations.lightning.DeltackptIO$"):
+            trainer.fit(Module(), DataLoader(DATA, batch_size=4))

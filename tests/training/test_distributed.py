@@ -75,3 +75,31 @@ def test_every_rank_hears_of_a_failure_of_the_first(tmp_path: Path) -> None:
     assert all("no branch, tag or commit 'nowhere'" in said for _, said in outcomes)
     outcomes = ranks(tmp_path, "/proc/nowhere", 8)
     assert [code for code, _ in outcomes] == [1, 1]
+
+
+SHARDED = """
+import os, sys
+os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": sys.argv[2], "RANK": "0", "WORLD_SIZE": "1"}
+import torch, deltackpt
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+torch.distributed.init_process_group("gloo")
+model = torch.nn.Linear(4, 2)
+fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+try:
+    deltackpt.Checkpointer(sys.argv[1], model=model)
+except deltackpt.DeltackptError as error:
+    print(str(error).partition(";")[0])
+"""
+
+
+def test_a_model_that_is_sharded_is_refused_at_once(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-c", SHARDED, tmp_path / "s", port]
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    ran = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True, timeout=200
+    )
+    assert ran.stdout == "model/weight: a tensor that is sharded over ranks cannot be stored by one of them\n"

@@ -60,6 +60,12 @@ def test_an_interval_that_makes_no_sense(run: Run, tmp_path: Path, every: Any) -
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.parametrize("name", ["on_busy", "on_error", "frozen", "worker", "memory"])
+def test_a_word_that_none_of_the_choices_is(run: Run, tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInputError, match=rf"^{name} is '\w+' or '\w+', not 'never'$"):
+        checkpointer(run, str(tmp_path / "s"), **{name: "never"})
+
+
 def test_a_better_metric_and_a_milestone_save_by_themselves(run: Run, tmp_path: Path) -> None:
     values = {2: 5.0, 4: 6.0, 5: 4.0, 6: float("nan"), 7: 4.0}
 
@@ -96,6 +102,24 @@ def test_a_best_state_that_was_skipped_is_not_the_one_to_beat(tmp_path: Path) ->
         ckpt.wait()
         ckpt.step(3, metrics={"val": 2.0})
     assert saved(tmp_path) == {1: "best val", 2: "best val", 4: "best val"}
+
+
+def test_a_best_state_that_was_lost_is_not_the_one_to_beat(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep = Keep(best="min:val", last=99)
+    with checkpointer(run, str(tmp_path / "s"), worker="thread", keep=keep, on_error="warn") as ckpt:
+        ckpt.resume()
+        ckpt.step(0, metrics={"val": 3.0})
+        ckpt.wait()
+        (tmp_path / "s").rename(tmp_path / "away")
+        ckpt.step(1, metrics={"val": 1.0})
+        ckpt.wait()
+        (tmp_path / "away").rename(tmp_path / "s")
+        assert "step 2 could not be saved" in caplog.text
+        ckpt.step(2, metrics={"val": 4.0})
+        ckpt.step(3, metrics={"val": 2.0})
+    assert saved(tmp_path) == {1: "best val", 4: "best val"}
 
 
 def test_a_late_metric_belongs_to_its_step(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -146,8 +170,43 @@ def test_a_loop_that_is_left_says_what_is_saved(run: Run, tmp_path: Path, caplog
         for step in ckpt.steps(9):
             if step == 3:
                 break
-    assert "left within step 3; saved are 2 completed steps" in caplog.text
+    assert "left within step 3; saved are 2 completed steps, save() after the loop adds it" in caplog.text
     assert set(saved(tmp_path)) == {2}
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_what_a_loop_has_done_when_it_is_left_is_saved_if_that_is_asked_for(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, within: bool
+) -> None:
+    """As in early stopping; a commit of the steps before is there already, and is another one."""
+    with checkpointer(run, str(tmp_path / "s"), every=1, worker="thread") as ckpt:
+        for step in ckpt.steps(9):
+            ckpt.log(loss=run.train_step(), at=step)
+            if step == 3:
+                if within:
+                    ckpt.save()
+                break
+        if not within:
+            ckpt.save()
+    with Store(tmp_path / "s") as store:
+        commit = store.resolve("main")
+        assert (commit.step, commit.metrics["at"]) == (4, 3)
+        assert torch.equal(store.load("main", part="model")["emb.weight"], run.model.emb.weight)
+    assert ("left within step 3" in caplog.text) is not within
+    caplog.clear()
+    again = made()
+    with checkpointer(again, str(tmp_path / "s"), worker="thread") as ckpt:
+        assert ckpt.resume("must") == 4
+        assert list(ckpt.steps(5)) == [4]
+
+
+def test_a_loop_that_was_left_can_be_taken_up_again(run: Run, tmp_path: Path) -> None:
+    with checkpointer(run, str(tmp_path / "s"), worker="thread") as ckpt:
+        for step in ckpt.steps(4):
+            if step == 2:
+                break
+        assert list(ckpt.steps(4)) == [2, 3]
+    assert set(saved(tmp_path)) == {4}
 
 
 def test_save_within_a_step_holds_the_whole_step(run: Run, tmp_path: Path) -> None:
@@ -222,6 +281,21 @@ def test_what_fell_due_in_a_pause_is_saved_after_it(run: Run, tmp_path: Path) ->
                 ckpt.step(step)
         ckpt.step(4)
     assert set(saved(tmp_path)) == {5}
+
+
+def test_a_commit_after_a_pause_is_not_called_what_one_within_would_have_been(run: Run, tmp_path: Path) -> None:
+    keep = Keep(best="min:val", last=99, milestones=(3,))
+    with checkpointer(run, str(tmp_path / "s"), keep=keep, worker="thread") as ckpt:
+        ckpt.resume()
+        with ckpt.paused_writes():
+            ckpt.step(0, metrics={"val": 1.0})
+            ckpt.step(1)
+        ckpt.step(2)
+        with ckpt.paused_writes():
+            ckpt.step(3, metrics={"val": 0.5})
+        ckpt.step(4)
+        ckpt.step(5, metrics={"val": 0.8})
+    assert saved(tmp_path) == {3: "milestone", 5: "", 6: "best val"}
 
 
 def test_a_busy_writer_is_waited_for_or_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -61,6 +61,41 @@ def test_what_is_saved_is_what_stood_there_when_step_returned(weights: Weights, 
         kept.clear()
 
 
+class EveryPattern:
+    """Tensors of several types and strides, with all bits that such a type can have; others at each save."""
+
+    def __init__(self) -> None:
+        self.shift = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        self.shift += 1
+        bits = torch.randint(-(1 << 63), (1 << 63) - 1, (4096,), generator=torch.Generator().manual_seed(self.shift))
+        all_16 = torch.arange(self.shift, self.shift + (1 << 16)).to(torch.int16)
+        signalling = torch.arange(0x7F800000, 0x7F810000, dtype=torch.int32)
+        kinds = (torch.float32, torch.float64, torch.int64, torch.complex64, torch.float8_e5m2, torch.bool, torch.uint8)
+        flat = {str(kind): bits.view(kind) for kind in kinds}
+        halves = {str(kind): all_16.view(kind) for kind in (torch.float16, torch.bfloat16)}
+        made = {**flat, **halves, "signalling": signalling.view(torch.float32)}
+        return {**made, **{f"{name} columns": value.view(64, -1).clone().t() for name, value in made.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        raise AssertionError
+
+
+def test_every_bit_of_every_type_is_saved_the_first_time_and_later(tmp_path: Path) -> None:
+    with Checkpointer(tmp_path / "s", extra={"bits": EveryPattern()}, every=1) as ckpt:
+        for step in range(3):
+            ckpt.step(step)
+    again = EveryPattern()
+    again.state_dict()  # The dry run of the capture was one.
+    with Store(tmp_path / "s") as store:
+        for step in (1, 2, 3):
+            stored, expected = store.load(f"step:{step}", part="bits"), again.state_dict()
+            for name, value in expected.items():
+                assert stored[name].stride() == value.stride()
+                assert stored[name].contiguous().view(torch.uint8).equal(value.contiguous().view(torch.uint8)), name
+
+
 def test_a_writer_that_died_is_replaced_and_nothing_is_lost(
     weights: Weights, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
