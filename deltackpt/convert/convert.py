@@ -12,11 +12,12 @@ from deltackpt.checkout.export import Names, refuse_within_store
 from deltackpt.convert import gguf, npz, onnx, pt, safetensors, tensorflow, zarr
 from deltackpt.convert.beside import CONFIG, FileBeside, beside_in_commit, beside_on_disk
 from deltackpt.convert.changes import Changes
-from deltackpt.convert.flat import FlatState, told
-from deltackpt.convert.formats import FORMATS, HUGGING_FACE, QUANTISED, TENSORS_ONLY, UNSHARDED, WHOLE
+from deltackpt.convert.flat import FlatState, Origin, told
+from deltackpt.convert.formats import FORMATS, HUGGING_FACE, QUANTISED, TENSORS_ONLY, UNSHARDED, WHOLE, WITHOUT_METADATA
 from deltackpt.convert.of_commit import state_of_commit
 from deltackpt.convert.of_path import state_of_path
 from deltackpt.convert.onnx_folder import write_folder
+from deltackpt.convert.said import unframed
 from deltackpt.errors import InvalidInputError, brief
 from deltackpt.fs.disk import Disk
 from deltackpt.history.commits import Commit
@@ -129,10 +130,24 @@ def _write(
         )
     if beside is not None:
         shard_bytes = conversion.shard_bytes or _SHARD_BYTES
-        return safetensors.write_shards(disk, made, path, shard_bytes, force=force, beside=beside)
-    if conversion.shard_bytes is None:
-        return _WRITERS[conversion.format](disk, made, path, force=force)
-    return _SHARD_WRITERS[conversion.format](disk, made, path, conversion.shard_bytes, force=force)
+        written = safetensors.write_shards(disk, made, path, shard_bytes, force=force, beside=beside)
+    elif conversion.shard_bytes is None:
+        written = _WRITERS[conversion.format](disk, made, path, force=force)
+    else:
+        written = _SHARD_WRITERS[conversion.format](disk, made, path, conversion.shard_bytes, force=force)
+    _tell_left(made.origin, conversion.format)
+    return written
+
+
+def _tell_left(origin: Origin, format: str) -> None:
+    """Warnings about what the files say that is not in the one that was written."""
+    without = format in WITHOUT_METADATA
+    beside = sorted((*unframed(origin.metadata), *origin.keys)) if without else []
+    if beside:
+        _log.warning("%s: %s has no place for what stands beside the tensors; left behind", told(beside), format)
+    refusal = [] if format == "gguf" or origin.no_keys is None else [str(origin.no_keys)]
+    for line in (*origin.left, *refusal):
+        _log.warning("%s; left behind", line)
 
 
 def _without_losses(state: FlatState, conversion: Conversion) -> FlatState:

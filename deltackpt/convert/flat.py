@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from deltackpt.errors import InvalidInputError
+from deltackpt.errors import DeltackptError, InvalidInputError
 from deltackpt.formats.gguf.values import Keys
 from deltackpt.formats.wording import listed, quoted
 from deltackpt.tensor.dtype import DType
@@ -37,13 +37,17 @@ def nothing_changes() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What is told about the tensors where they come from; each is read when it is asked for.
+    """What is told about the tensors where they come from.
 
-    ``keys`` are those of the GGUF files they are in; ``config`` is the model's ``config.json``, or the run's
-    configuration.
+    ``metadata`` are JSON values by key; ``keys`` are those of the GGUF files that they are in, or ``no_keys`` says why
+    there are none for all of them; ``left`` tells what of the files goes into no other. ``config`` is the model's
+    ``config.json``, or the run's configuration; it is read when it is asked for.
     """
 
-    keys: Callable[[], Keys] = field(default=dict, compare=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    keys: Keys = field(default_factory=dict)
+    no_keys: DeltackptError | None = None
+    left: tuple[str, ...] = ()
     config: Callable[[], Any] = field(default=dict, compare=False)
 
 
@@ -101,7 +105,7 @@ class FlatState:
 
     def plain_values_text(self) -> str | None:
         """Those values that are numbers, texts or None, as JSON; None when there are none."""
-        plain = {name: value for name, value in self.values.items() if _is_plain(value)}
+        plain = {name: value for name, value in self.values.items() if is_plain(value)}
         return json.dumps(plain, separators=(",", ":"), sort_keys=True) if plain else None
 
     def refuse_missing(self) -> None:
@@ -114,7 +118,7 @@ class FlatState:
 
     def plain(self) -> FlatState:
         """Without values that are neither numbers, texts nor None."""
-        return replace(self, values={name: value for name, value in self.values.items() if _is_plain(value)})
+        return replace(self, values={name: value for name, value in self.values.items() if is_plain(value)})
 
     def refuse_blocks(self) -> None:
         """InvalidInputError for quantised blocks."""
@@ -137,7 +141,7 @@ class FlatState:
 
     def refuse_nodes(self, format: str) -> None:
         """InvalidInputError when there are values that are neither numbers, texts nor None."""
-        others = [name for name, value in self.values.items() if not _is_plain(value)]
+        others = [name for name, value in self.values.items() if not is_plain(value)]
         if others:
             raise InvalidInputError(
                 f"{told(others)}: {format} holds tensors, numbers and texts;"
@@ -145,7 +149,8 @@ class FlatState:
             )
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
+    """Whether a value is a number, a text or None."""
     return isinstance(value, int | float | str | None)
 
 

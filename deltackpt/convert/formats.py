@@ -17,6 +17,8 @@ UNSHARDED = {
 QUANTISED = ("gguf",)
 TENSORS_ONLY = ("tf", "npz")
 """Those without a place for numbers and texts."""
+WITHOUT_METADATA = ("pt", *TENSORS_ONLY)
+"""Those without a place for what files say beside their tensors."""
 WHOLE = ("safetensors",)
 """Those that hold every value of a whole state, in one file."""
 

@@ -16,6 +16,7 @@ from deltackpt.cli.progress import Bar
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import shown, size
 from deltackpt.errors import InvalidInputError
+from deltackpt.fs.target import refuse_existing
 from deltackpt.history.commits import Commit
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def command(
     with open_store(settings, ref) as store:
         commits = list(store.log(ref.ref)) if whole_line else [store.resolve(ref.ref)]
         targets = _targets(store, output, commits)
+        if whole_line and not force:
+            refuse_existing([target for target, _ in targets])
         plain = sum(c.logical_bytes if part is None else c.part_named(part).nbytes for c in commits)
         made = []
         with Bar(settings, "writing", plain) as bar:
