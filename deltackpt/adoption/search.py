@@ -63,6 +63,11 @@ class Place:
             return tuple(sorted(self.where.members))
         return (os.path.basename(os.path.abspath(self.where)),)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its files, as they are now; what is gone has none."""
+        return sum(_bytes_at(os.path.join(self.folder, name)) for name in self.members)
+
 
 @dataclass(slots=True)
 class Search:
@@ -129,6 +134,11 @@ class Search:
 
     def _add(self, path: str) -> None:
         self.places.append(Place(path, path))
+
+
+def _bytes_at(path: str) -> int:
+    below = [os.path.join(at, name) for at, _, files in os.walk(path) for name in files]
+    return sum(os.lstat(file).st_size for file in (path, *below) if os.path.isfile(file))
 
 
 def _stem(name: str) -> str | None:

@@ -57,9 +57,8 @@ _KEYS = (
 _FIRST_WORDS = {"model": MODEL, "optim": OPTIMIZER, "optimizer": OPTIMIZER}
 
 # Variables of TensorFlow: slots of an optimizer, and all that it has, by object or, as version 1 has it, by name.
-_VARIABLE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _OF_OPTIMIZER = re.compile(
-    r"(?:.*/)?(?:\.OPTIMIZER_SLOT|_?optimizer)/.*"
+    r"(?:.*/)?(?:\.OPTIMIZER_SLOT|[^/]*optimizer|opt)/.*"
     r"|.*/(?:Adam|AdamW|LAMB|Momentum|RMSProp|Adagrad|Adadelta|Ftrl)(?:_[0-9]+)?|beta[12]_power(?:_[0-9]+)?",
     re.DOTALL,
 )
@@ -85,7 +84,7 @@ def role_of_variable(name: str) -> str:
     """The part of a variable in a TensorFlow checkpoint; counters such as ``save_counter`` have none."""
     if _OF_OPTIMIZER.fullmatch(name):
         return OPTIMIZER
-    return MODEL if "/" in name.removesuffix(_VARIABLE) else ROOT
+    return MODEL if "/" in name else ROOT
 
 
 def holds_all_parts(path: str) -> bool:
