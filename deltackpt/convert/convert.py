@@ -19,6 +19,7 @@ from deltackpt.convert.of_path import state_of_path
 from deltackpt.convert.onnx_folder import write_folder
 from deltackpt.convert.said import unframed
 from deltackpt.errors import InvalidInputError, brief
+from deltackpt.formats.wording import listed, shown_path
 from deltackpt.fs.disk import Disk
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
@@ -46,6 +47,7 @@ _SHARD_BYTES = 50_000_000_000
 """What Transformers takes when it is not told."""
 _MODEL = "model"
 _LOSSES_SHOWN = 16
+_FILES_SHOWN = 4
 
 _log = logging.getLogger("deltackpt")
 
@@ -84,11 +86,10 @@ def convert_commit(
 ) -> int:
     """Write the tensors of a commit to ``path``; returns the bytes written. One tensor is in memory at a time."""
     refuse_within_store(path)
-    beside = None
-    if conversion.format == HUGGING_FACE:
-        beside = beside_in_commit(repository, commit)
-        part = part or next((entry.name for entry in commit.parts if entry.name == _MODEL), None)
-    state = state_of_commit(repository, commit, part, names)
+    beside = beside_in_commit(repository, commit) if conversion.format == HUGGING_FACE else None
+    has_model = any(entry.name == _MODEL for entry in commit.parts)
+    taken = part or (_MODEL if beside is not None and has_model else None)
+    state = _as_asked(state_of_commit(repository, commit, taken, names), part)
     return _write(repository.chunks.disk, state, path, conversion, beside, force=force)
 
 
@@ -100,12 +101,11 @@ def convert_path(
     FormatError when ``source`` is damaged, ChangedError when somebody wrote to it meanwhile; then nothing is written.
     """
     refuse_within_store(path)
-    beside = None
-    if conversion.format == HUGGING_FACE:
-        beside = beside_on_disk(source)
-        part = part or (_MODEL if os.path.isdir(source) else None)
-    with state_of_path(source, part) as state:
-        return _write(Disk(), state, path, conversion, beside, force=force)
+    _refuse_around(source, path)
+    beside = beside_on_disk(source) if conversion.format == HUGGING_FACE else None
+    taken = part or (_MODEL if beside is not None and os.path.isdir(source) else None)
+    with state_of_path(source, taken) as state:
+        return _write(Disk(), _as_asked(state, part), path, conversion, beside, force=force)
 
 
 def _write(
@@ -136,7 +136,25 @@ def _write(
     else:
         written = _SHARD_WRITERS[conversion.format](disk, made, path, conversion.shard_bytes, force=force)
     _tell_left(made.origin, conversion.format)
+    taken = {file.name for file in beside or ()}
+    if bare := [shown_path(name) for name in made.origin.bare if name not in taken]:
+        _log.warning("%s: no tensors there; left behind", listed(bare, _FILES_SHOWN))
     return written
+
+
+def _as_asked(state: FlatState, part: str | None) -> FlatState:
+    """The state; who names a ``part`` of a folder knows that there is more."""
+    return state if part is None else replace(state, origin=replace(state.origin, bare=()))
+
+
+def _refuse_around(source: str, path: str) -> None:
+    """InvalidInputError where writing to ``path`` would replace a folder that is converted, or change it meanwhile."""
+    real, target = os.path.realpath(source), os.path.realpath(path)
+    shared = os.path.commonpath((real, target)) if os.path.isdir(real) else None
+    if shared == target:
+        raise InvalidInputError(f"{path!r} is, or holds, the folder that is converted; choose another target")
+    if shared == real:
+        raise InvalidInputError(f"{path!r} lies in the folder that is converted; choose a target outside of it")
 
 
 def _tell_left(origin: Origin, format: str) -> None:

@@ -13,6 +13,8 @@ from deltackpt.formats.gguf.values import Keys
 from deltackpt.formats.wording import listed, quoted
 from deltackpt.tensor.dtype import DType
 
+_MAX_BITS = 255 * 8 - 1
+"""What a pickle has a short form for, which is all that PyTorch loads with ``weights_only``."""
 VALUES = "deltackpt.values"
 """Where formats with room for metadata keep values: as JSON by name, under this key."""
 
@@ -40,14 +42,16 @@ class Origin:
     """What is told about the tensors where they come from.
 
     ``metadata`` are JSON values by key; ``keys`` are those of the GGUF files that they are in, or ``no_keys`` says why
-    there are none for all of them; ``left`` tells what of the files goes into no other. ``config`` is the model's
-    ``config.json``, or the run's configuration; it is read when it is asked for.
+    there are none for all of them; ``left`` tells what of the files goes into no other, ``bare`` are those of a folder
+    that hold no tensors and no values. ``config`` is the model's ``config.json``, or the run's configuration; it is
+    read when it is asked for.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
     keys: Keys = field(default_factory=dict)
     no_keys: DeltackptError | None = None
     left: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
     config: Callable[[], Any] = field(default=dict, compare=False)
 
 
@@ -150,8 +154,8 @@ class FlatState:
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is a number, a text or None."""
-    return isinstance(value, int | float | str | None)
+    """Whether a value is a text, None or a number, and not a whole number of hundreds of digits."""
+    return isinstance(value, float | str | None) or (isinstance(value, int) and value.bit_length() <= _MAX_BITS)
 
 
 def told(names: list[str]) -> str:

@@ -36,6 +36,7 @@ _FRAMEWORKS = ("pt", "tf", "np", "flax", "mlx")
 _STATE = "deltackpt"
 _GROUPS = frozenset({"zarr.json", ".zgroup", ".zarray"})
 _ATTRIBUTES = frozenset({"zarr.json", ".zattrs"})
+_DESCRIPTIONS = _GROUPS | _ATTRIBUTES | {".zmetadata", ".metadata", "checkpoint"}
 _NAMED = 3
 
 
@@ -43,13 +44,15 @@ _NAMED = 3
 class Said:
     """``metadata`` are JSON values by key; ``keys`` those of each GGUF file; ``values`` are of a state, by full names.
 
-    ``left`` tells what of the files goes into no other file, ``refusal`` why the keys do not.
+    ``left`` tells what of the files goes into no other file, ``refusal`` why the keys do not; ``bare`` are files that
+    hold no tensors and no values, and describe no others.
     """
 
     metadata: dict[str, Any] = field(default_factory=dict)
     keys: list[Keys] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
+    bare: list[str] = field(default_factory=list)
     refusal: DeltackptError | None = None
     _nodes: list[str] = field(default_factory=list)
 
@@ -86,12 +89,14 @@ class Said:
             keys, refusal = together(self.keys), self.refusal
         except InvalidInputError as error:
             keys, refusal = {}, error
-        return Origin(self.metadata, keys, refusal, left, config)
+        return Origin(self.metadata, keys, refusal, left, tuple(self.bare), config)
 
 
 def said_by(files: Iterable[HeldFile], name: str, part: str | None) -> Said:
     """What all ``files`` say, or those of one ``part``; ``name`` is what a file without a path is called."""
+    files = list(files)
     found, read = Said(), [file for file in files if file.is_sound and part in (None, file.part)]
+    found.bare = [file.path for file in files if file.path and file.entry.key is None and not _describes(file.path)]
     nodes = {os.path.dirname(file.path) for file in read if os.path.basename(file.path) in _GROUPS}
     for file in read:
         base = os.path.basename(file.path)
@@ -102,6 +107,12 @@ def said_by(files: Iterable[HeldFile], name: str, part: str | None) -> Said:
     named = ((within(full, part), value) for full, value in found.values.items())
     found.values = {own: value for own, value in named if own is not None}
     return found
+
+
+def _describes(path: str) -> bool:
+    """Whether a file without tensors says of others what is in them."""
+    name = os.path.basename(path)
+    return name in _DESCRIPTIONS or name.endswith((".index", ".index.json"))
 
 
 def _prefix(file: HeldFile) -> str:

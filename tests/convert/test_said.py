@@ -20,8 +20,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from samples import read_back
 
-from deltackpt import Store
-from deltackpt.convert.changes import Changes
+from deltackpt import InvalidInputError, Store
+from deltackpt.convert.changes import Changes, Renaming
 from deltackpt.convert.convert import Conversion, convert_path
 
 ONES = {"w": ("float32", (2, 3), np.ones((2, 3), np.float32).tobytes())}
@@ -223,3 +223,63 @@ def test_a_state_keeps_what_its_file_says(store: Store, tmp_path: Path, caplog: 
     with caplog.at_level(logging.WARNING, "deltackpt"):
         convert(whole, tmp_path / "out.npz", lossy=True)
     assert caplog.messages == ["'done' and 4 more: npz has no place for such values; left out"]
+
+
+def test_files_of_a_folder_without_tensors_are_named(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder := tmp_path / "run" / "1_Pooling").mkdir(parents=True)
+    folder = folder.parent
+    for name in ("config.json", "modules.json", "1_Pooling/config.json", "README.md", "tokenizer.json", "z.txt"):
+        (folder / name).write_text("{}")
+    save_file({"w": torch.ones(2, 3)}, folder / "model.safetensors")
+    torch.save({"lr": 0.1}, folder / "scheduler.pt")
+    store.commit_path(folder)
+    caplog.clear()
+    left = "1_Pooling/config.json, README.md, modules.json, z.txt: no tensors there; left behind"
+    for out, conversion in (("hf", Conversion("hf")), ("all.pt", Conversion("pt"))):
+        convert_path(str(folder), str(tmp_path / out), conversion)
+        store.export("main", tmp_path / f"stored-{out}", conversion)
+        assert caplog.messages[-1] == (
+            left
+            if out == "hf"
+            else "1_Pooling/config.json, README.md, config.json, modules.json and 2 more: no tensors there; left behind"
+        )
+        assert len(set(caplog.messages)) == 1
+        caplog.clear()
+    convert_path(str(folder), str(tmp_path / "model.pt"), Conversion("pt"), part="model")
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("target", ["run", "run/../run", "."])
+def test_a_folder_is_never_written_over_itself(tmp_path: Path, target: str) -> None:
+    (folder := tmp_path / "outer" / "run").mkdir(parents=True)
+    save_file({"w": torch.ones(2, 3)}, folder / "model.safetensors")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(InvalidInputError, match="is, or holds, the folder that is converted; choose"):
+        convert_path(
+            str(folder), str(tmp_path / "outer" / target), Conversion("safetensors", shard_bytes=9), force=True
+        )
+    with pytest.raises(InvalidInputError, match="lies in the folder that is converted; choose a target outside"):
+        convert_path(str(folder), str(folder / "model.gguf"), Conversion("gguf"))
+    assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", "notes.txt"]
+
+
+def test_a_number_of_thousands_of_digits_is_no_plain_value(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2, 3), "n": 10**5000, "m": -(10**600)}, tmp_path / "in.pt")
+    with pytest.raises(InvalidInputError, match="'n': ONNX holds tensors, numbers and texts"):
+        convert(tmp_path / "in.pt", tmp_path / "out.onnx")
+    whole = convert(tmp_path / "in.pt", tmp_path / "out.safetensors")
+    assert json.loads(told_by(whole)["deltackpt.values"]) == {"m": -(10**600)}
+    out = convert(tmp_path / "in.pt", tmp_path / "out.onnx", lossy=True)
+    assert torch.load(convert(out, tmp_path / "out.pt"))["m"] == -(10**600)
+
+
+def test_an_array_without_a_name_is_given_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "in.npy", np.ones((2, 3), np.float32))
+    with pytest.raises(
+        InvalidInputError, match=r"a tensor has no name, which npz needs; give it one with --rename '\^"
+    ):
+        convert(tmp_path / "in.npy", tmp_path / "out.npz")
+    out = convert(tmp_path / "in.npy", tmp_path / "out.npz", changes=Changes(renamings=(Renaming.of("^$=>w"),)))
+    assert read_back(out) == ONES
