@@ -32,6 +32,30 @@ _BY_SUFFIX = {
 }
 
 
+# What files of these suffixes begin as, as far as readers tell that.
+_BEGINNINGS = {
+    "safetensors": ("safetensors",),
+    "pt": ("zip", "pytorch legacy"),
+    "gguf": ("gguf",),
+    "onnx": ("onnx",),
+    "npz": ("zip",),
+}
+
+
+def missed_by(path: str) -> tuple[str, str] | None:
+    """The format that the name of the file at ``path`` promises, and which it has, when that is another one."""
+    # Imported here because commands that write no file do without it.
+    from deltackpt.formats.sniff import sniff
+    from deltackpt.formats.source_file import open_source
+
+    promised = told_by(path)
+    if promised not in _BEGINNINGS or not os.path.isfile(path):
+        return None
+    with open_source(path) as file:
+        found = sniff(file)
+    return None if found is None or found.name in _BEGINNINGS[promised] else (promised, found.name)
+
+
 def format_of(path: str) -> str:
     """The format that a file's name asks for; InvalidInputError when it does not say."""
     found = told_by(path)

@@ -15,6 +15,7 @@ from deltackpt.cli.names import PART
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import shown, size
+from deltackpt.convert.formats import missed_by
 from deltackpt.errors import InvalidInputError
 from deltackpt.fs.target import refuse_existing
 from deltackpt.history.commits import Commit
@@ -78,6 +79,7 @@ def command(
                     bar.advance(written)
                 else:
                     written = store.checkout(commit, target, part=part, names=names, force=force, progress=bar.advance)
+                    _tell_format(target)
                 made.append(_Written(target, written, commit, part))
     settings.report(
         lambda: [one.document for one in made] if whole_line else made[0].document, lambda: [one.line for one in made]
@@ -101,6 +103,14 @@ class _Written:
     @property
     def line(self) -> str:
         return f"wrote {shown(self.target)}, {size(self.size)}, from {self.commit.description}"
+
+
+def _tell_format(target: str) -> None:
+    """A line about a file whose name promises another format than it has."""
+    if (missed := missed_by(target)) is not None:
+        promised, found = missed
+        how = "as safetensors" if found == "safetensors" else "as it was committed"
+        click.echo(f"{shown(target)} is written {how}; --format {promised} converts", err=True)
 
 
 def _targets(store: Store, template: str, commits: Sequence[Commit]) -> list[tuple[str, Commit]]:
