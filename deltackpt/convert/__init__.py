@@ -5,7 +5,7 @@
 ``gathered``  the leaves of either put together
 ``held``      the files that they stand in, and what of those cannot be converted
 ``chunked``   arrays of zarr put together from their files
-``said``      what those say beside their tensors (with ``gguf_keys``)
+``said``      what those say beside their tensors (with ``said_by_files`` and ``gguf_keys``)
 ``changes``   which tensors, under which names, of which type
 ``formats``   which formats there are
 ``convert``   the table of writers, and the conversion

@@ -9,7 +9,7 @@ from typing import Any
 from deltackpt.convert.chunked import whole_arrays
 from deltackpt.convert.flat import FlatState, FlatTensor, Whole, nothing_changes
 from deltackpt.convert.held import HeldFile, missing_in
-from deltackpt.convert.said import said_by
+from deltackpt.convert.said_by_files import said_by
 from deltackpt.skeleton.leaves import TensorLeaf
 from deltackpt.skeleton.nodes import Reference
 

@@ -280,3 +280,17 @@ def test_a_file_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
     (one,) = find_checkpoints([str(tmp_path / "run")]).checkpoints
     assert (one.step, one.metrics) == (None, {})
+
+
+def test_steps_beside_an_optimizer_with_a_number_are_steps(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for step in (100, 200):
+        put(run / f"ckpt-{step:05d}.pt", weights(step))
+        put(run / f"optimizer_{step}.pt", weights(step))
+    put(one := tmp_path / "checkpoint_3" / "optimizer.bin", weights(1))
+    for number in (1, 2):
+        put(one.parent / f"optimizer_{number}.bin", weights(number))
+        put(one.parent / f"ckpt-{number}.bin", weights(number))
+    found = [os.path.basename(one.path) for one in find_checkpoints([str(run)]).checkpoints]
+    assert found == ["ckpt-00100.pt", "ckpt-00200.pt", "optimizer_100.pt", "optimizer_200.pt"]
+    assert [one.step for one in find_checkpoints([str(tmp_path / "checkpoint_3")]).checkpoints] == [3]
