@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from deltackpt.content.arrangement import AT_THE_TOP, is_merged
 from deltackpt.content.described import Described
 from deltackpt.content.named_state import inner_parts
-from deltackpt.content.roles import ROOT, holds_all_parts, role_of, role_of_key, role_of_name, role_of_variable
+from deltackpt.content.roles import MODEL, ROOT, holds_all_parts, role_of, role_of_key, role_of_name, role_of_variable
 from deltackpt.content.shared import Shared
 from deltackpt.content.steps import stable
 from deltackpt.formats.pickles.nodes import Dict, Parameter, Tensor
@@ -22,9 +22,6 @@ from deltackpt.skeleton.names import joined, segment
 
 _OF_MANY_ROLES = {"distcp": role_of_name, "tensorflow": role_of_variable}
 """By formats whose tensors tell by their names what they are for."""
-
-
-_ANY_NAME = "tensorflow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +63,19 @@ def homes(files: Sequence[Described]) -> dict[str, Home]:
     keys = _keys([file.path for file in files])
     by_part: dict[str, list[Described]] = {}
     for file in files:
-        by_part.setdefault(_part_of(file), []).append(file)
+        by_part.setdefault(role_of(file.path), []).append(file)
     found: dict[str, Home] = {}
     for part, members in by_part.items():
         together = part != ROOT and _share_no_name(members)
         for file in members:
             key = keys[file.path]
             own = joined(part, key)
-            role = _OF_MANY_ROLES.get(file.reading.format) if part == ROOT else None
+            # All of a TensorFlow checkpoint may be called a model: ``model.ckpt-500.data-00000-of-00001``.
+            role = _OF_MANY_ROLES.get(file.reading.format) if part in (ROOT, MODEL) else None
             prefix = part if together else own
             shared = _shared(file, key, by_part) if part == ROOT else None
             found[file.path] = Home(part, AT_THE_TOP if together else key, prefix, own, role=role, shared=shared)
     return found
-
-
-def _part_of(file: Described) -> str:
-    """The part of a file by its name, which that of a TensorFlow checkpoint does not tell: ``model.ckpt-500``."""
-    return ROOT if file.reading.format == _ANY_NAME else role_of(file.path)
 
 
 def _shared(file: Described, key: str, by_part: Mapping[str, Sequence[Described]]) -> Shared | None:

@@ -83,7 +83,8 @@ def role_of_name(name: str) -> str:
 def role_of_variable(name: str) -> str:
     """The part of a variable in a TensorFlow checkpoint; counters such as ``save_counter`` have none."""
     if _OF_OPTIMIZER.fullmatch(name):
-        return OPTIMIZER
+        # An optimizer of Keras lists the weights that it trains, and TensorFlow names them by the shortest way.
+        return MODEL if "/_trainable_variables/" in name else OPTIMIZER
     return MODEL if "/" in name else ROOT
 
 

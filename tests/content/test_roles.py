@@ -48,6 +48,7 @@ def test_a_step_in_a_name_hides_no_role(path: str, role: str) -> None:
         ("optimizer/_variables/1", "optimizer"),
         ("model/optimizer/_iterations", "optimizer"),
         ("critic_optimizer/iter", "optimizer"),
+        ("optimizer/_trainable_variables/0", "model"),
         ("dense/kernel/Adam_1", "optimizer"),
         ("beta1_power", "optimizer"),
         ("save_counter", ""),
@@ -113,3 +114,13 @@ def test_files_of_ranks_find_their_bases_by_role(store: Store, tmp_path: Path) -
     assert second.stored_bytes < 6_000
     names = {row.name for row in store.inventory("main")}
     assert {f"rng/rng_state_{rank}.pth/cuda" for rank in range(3)} <= names
+
+
+def test_variables_stay_in_the_part_that_their_file_is_named_after(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for file in (GOLDEN / "saved").iterdir():
+        shutil.copy(file, folder / file.name.replace("ckpt.", "model.ckpt-500."))
+    commit = store.commit(folder)
+    assert [part.name for part in commit.parts] == ["", "model"]
+    assert {"float32", "scalar"} <= store.load("main", part="model").keys()
