@@ -19,7 +19,7 @@ def read_tensors(folder: Folder, model: str) -> TensorsByFile:
             if span is not None:
                 tensors.setdefault((span.offset, span.length), span)
     found.pop(model, None)
-    return {path: list(tensors.values()) for path, tensors in found.items()}
+    return {path: list(tensors.values()) or None for path, tensors in found.items()}
 
 
 ONNX_DATA = FolderFormat("onnx-data", lambda path: path.endswith(".onnx"), read_tensors)
