@@ -283,3 +283,21 @@ def test_an_array_without_a_name_is_given_one(tmp_path: Path) -> None:
         convert(tmp_path / "in.npy", tmp_path / "out.npz")
     out = convert(tmp_path / "in.npy", tmp_path / "out.npz", changes=Changes(renamings=(Renaming.of("^$=>w"),)))
     assert read_back(out) == ONES
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b"\x72\x04\x0a\x02\xff\xfe", "a property at byte"),
+        (b"\x70\x01", "expected a message, found wire type 0"),
+        (b"\x72\x02\x08\x01", "a property at byte"),
+    ],
+)
+def test_properties_that_are_none_are_left_behind(
+    tmp_path: Path, raw: bytes, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = convert(lora(tmp_path), tmp_path / "in.onnx")
+    source.write_bytes(source.read_bytes() + raw)
+    assert read_back(convert(source, tmp_path / "out.safetensors")) == ONES
+    (line,) = caplog.messages
+    assert (told in line, line.startswith(f"{source}: "), line.endswith("; left behind")) == (True, True, True)
