@@ -210,22 +210,29 @@ class Store:
         *,
         branch: str = DEFAULT_BRANCH,
         remove_originals: bool = False,
+        progress: Progress | None = None,
     ) -> Iterator[Adopted]:
         """Commit checkpoints that ``find_checkpoints`` found, in their order, but for those that the branch has.
 
-        Each is compared with what was stored, byte for byte; only then, and if told so, is it removed. CorruptError
+        Each is compared with what was stored, byte for byte; only then, and if told so, is it removed. One that the
+        branch has, and that is to stay, is compared by sizes, modes and times alone if these are the same. CorruptError
         names the first difference. InvalidInputError, before anything is written, when the branch has reached the step
-        of one that it does not have. The rest as in :meth:`commit_path`.
+        of one that it does not have. ``progress`` hears of bytes that are done, half of each when it is stored and half
+        when it is compared. The rest as in :meth:`commit_path`.
         """
         from deltackpt.adoption.adopt import ORIGIN, adopt
         from deltackpt.commit.request import CommitRequest
 
+        def halfway(count: int) -> None:
+            if progress is not None:
+                progress(count // 2)
+
         def commit(one: FoundCheckpoint) -> Commit:
             meta = {ORIGIN: one.origin}
             request = CommitRequest.checked(step=one.step, metrics=one.metrics, branch=branch, meta=meta)
-            return self._commit_path(one.place.where, request, strict=False, progress=None)
+            return self._commit_path(one.place.where, request, strict=False, progress=halfway)
 
-        return adopt(self._repository, checkpoints, branch, commit, remove=remove_originals)
+        return adopt(self._repository, checkpoints, branch, commit, remove=remove_originals, progress=halfway)
 
     def imported(self, branch: str = DEFAULT_BRANCH) -> dict[str, Commit]:
         """The commits of a branch that :meth:`adopt` made, by the absolute path of each checkpoint."""

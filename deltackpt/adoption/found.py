@@ -1,4 +1,4 @@
-"""Checkpoints on disk: their steps, epochs and metrics, told by names and by trainer_state.json, and their order."""
+"""Checkpoints on disk, in their order: steps, epochs and metrics, by names, trainer_state.json and PyTorch files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from deltackpt.adoption.inside import said_inside
 from deltackpt.adoption.kinds import Kind, Kinds, names_in
 from deltackpt.adoption.names import EPOCH, last_number, said_by_name
 from deltackpt.adoption.search import Place, Search
@@ -25,7 +26,7 @@ _BEST = "best_metric"
 
 @dataclass(frozen=True, slots=True)
 class FoundCheckpoint:
-    """A checkpoint, and what names and trainer_state.json say of it.
+    """A checkpoint, and what names, trainer_state.json and PyTorch files say of it.
 
     ``size`` and ``mtime_ns`` are those of the path itself, or of the files together; an epoch is one of the metrics.
     ``yields`` says that the step is not in the name, so that another of that step comes first: the final model of a
@@ -150,6 +151,9 @@ def _described(place: Place) -> FoundCheckpoint:
     name = "" if place.is_final else os.path.basename(os.path.abspath(place.path))
     named, metrics = said_by_name(name)
     step = named
+    if named is None and isinstance(place.where, str) and os.path.isfile(place.where):
+        step, inside = said_inside(place.where)
+        metrics = inside | metrics
     state = _trainer_state(os.path.join(place.path, _TRAINER_STATE))
     if isinstance(state.get("global_step"), int) and state["global_step"] in _STEP_RANGE:
         step = state["global_step"]

@@ -12,13 +12,14 @@ What was imported and removed still counts, so that a run whose checkpoints are 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from deltackpt.adoption.names import has_weights_suffix, holds_weights, is_beside, numbers_of
+from deltackpt.adoption.names import has_weights_suffix, holds_weights, is_beside, last_number, numbers_of
 from deltackpt.chunkstore.layout import Layout
 from deltackpt.content.roles import MODEL, ROOT, role_of
 from deltackpt.errors import StorageError
@@ -103,11 +104,11 @@ def names_in(folder: str) -> list[str]:
 
 
 def _numbers_inside(folder: str, names: Iterable[str], weights: list[str]) -> set[Numbers]:
-    """The steps and epochs of checkpoints right in a folder. Numbers of files are none beside an optimizer's."""
+    """The steps and epochs of checkpoints right in a folder. Those of files are none beside ``optimizer.pt``."""
     folders = [n for n in names if numbers_of(n) is not None and not is_beside(n)]
     folders = [n for n in folders if os.path.isdir(path := os.path.join(folder, n)) and _has_weights(path)]
     prefixes = {match["stem"] for n in names if (match := TENSORFLOW.fullmatch(n))}
-    alone = any(role_of(n) not in (ROOT, MODEL) and numbers_of(n) is None for n in weights)
+    alone = any(role_of(n) not in (ROOT, MODEL) and math.isinf(last_number(n)) for n in weights)
     files = [] if alone else [*weights, *prefixes]
     return {numbers for n in [*folders, *files] if (numbers := numbers_of(n)) is not None}
 

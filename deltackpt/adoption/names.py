@@ -17,14 +17,22 @@ _STEP = re.compile(
     r"(?i)(?<![a-z0-9])(?:global_?)?(?:steps?|checkpoints?|ckpts?|iterations?|iters?)[-_=.]?(\d+)(?!\d*-of-)"
 )
 _EPOCH = re.compile(r"(?i)(?<![a-z0-9])(?:epochs?|ep)[-_=.]?(\d+)")
-_METRIC = re.compile(
-    r"(?i)(?<![a-z0-9])((?:(?:train|val|valid|validation|eval|test|dev|avg|best)_)?(?:loss|acc|accuracy|ppl|perplexity|bleu|f1|auc|score))[=_-]"
-    r"(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)"
+_METRIC_NAME = (
+    r"(?:(?:train|val|valid|validation|eval|test|dev|avg|best)_)*"
+    r"(?:loss|acc|accuracy|ppl|perplexity|bleu|f1|auc|score)"
 )
+_IS_METRIC = re.compile(_METRIC_NAME, re.IGNORECASE)
+_METRIC = re.compile(rf"(?i)(?<![a-z0-9])({_METRIC_NAME})[=_-](-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 
 # Accelerate's objects of the user's own, numbered within one checkpoint.
 _NO_STEP = re.compile(r"custom_checkpoint_\d+\.pkl\Z")
 _NUMBER = re.compile(r"\d+")
+
+# What files of one checkpoint are for, where each has a file of its own.
+_ROLE = re.compile(
+    r"(?i)(?<![a-z0-9])(?:model|network|net|ema|optimizer|optim|opt|lr_scheduler|scheduler|sched|grad_scaler|scaler"
+    r"|rng_state|rng|generator|discriminator|encoder|decoder|actor|critic|policy|adapter|lora)(?![a-z0-9])[-_.]?"
+)
 
 # What runs leave beside their checkpoints: pointers, logs, what another program has not finished writing.
 _BESIDE = re.compile(
@@ -111,11 +119,25 @@ def said_by_name(name: str) -> tuple[int | None, dict[str, float]]:
     return (steps[-1] if steps else None), metrics
 
 
+def is_metric(name: str) -> bool:
+    """Whether something of that name is a metric: ``val_loss``."""
+    return _IS_METRIC.fullmatch(name) is not None
+
+
 def numbers_of(name: str) -> tuple[int | None, float | None] | None:
     """The step and the epoch in a name; None for a name that has neither."""
     step, metrics = said_by_name(name)
     epoch = metrics.get(EPOCH)
     return None if step is None and epoch is None else (step, epoch)
+
+
+def apart_from_roles(name: str) -> tuple[str, tuple[str, ...]]:
+    """A file's name without its suffix, metrics and words for what it is for, and these words.
+
+    ``model_step_5.pt`` and ``optimizer_step_5.pt`` are both ``step_5``.
+    """
+    stem = _METRIC.sub("", os.path.splitext(name)[0])
+    return _ROLE.sub("", stem).rstrip("-_."), tuple(word.lower().rstrip("-_.") for word in _ROLE.findall(stem))
 
 
 def last_number(name: str) -> float:

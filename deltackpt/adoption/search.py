@@ -1,18 +1,25 @@
 """Finding checkpoints among what a run has left behind.
 
-Files of a folder that holds checkpoints are put together by their names: those of a TensorFlow checkpoint, and shards.
-Beside folders of checkpoints, weights without a step are the final model, with what describes it.
+Files of a folder that holds checkpoints are put together by their names: those of a TensorFlow checkpoint, shards, and
+a model with its optimizer. Beside folders of checkpoints, weights without a step are the final model, with what
+describes it.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from deltackpt.adoption.kinds import TENSORFLOW, Kind, Kinds, is_folder, is_pointer, names_in
-from deltackpt.adoption.names import holds_weights, is_beside, numbers_of
+from deltackpt.adoption.names import (
+    apart_from_roles,
+    has_weights_suffix,
+    holds_weights,
+    is_beside,
+    numbers_of,
+)
 from deltackpt.fs.file_set import FileSet
 
 _SHARDS = re.compile(r"(?P<stem>.+?)(?:[-_.]\d+-of-\d+\.\w+|\.(?:safetensors|bin)\.index\.json)", re.DOTALL)
@@ -56,6 +63,11 @@ class Place:
             return tuple(sorted(self.where.members))
         return (os.path.basename(os.path.abspath(self.where)),)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its files, as they are now; what is gone has none."""
+        return sum(_bytes_at(os.path.join(self.folder, name)) for name in self.members)
+
 
 @dataclass(slots=True)
 class Search:
@@ -97,7 +109,7 @@ class Search:
                 self.left.append(os.path.join(folder, name))
             else:
                 groups.setdefault(name if stem is None else stem, []).append(name)
-        for stem, members in groups.items():
+        for stem, members in _with_roles_together(groups).items():
             self._take(folder, stem, members)
         self._take_final(folder, rest)
 
@@ -124,10 +136,31 @@ class Search:
         self.places.append(Place(path, path))
 
 
+def _bytes_at(path: str) -> int:
+    below = [os.path.join(at, name) for at, _, files in os.walk(path) for name in files]
+    return sum(os.lstat(file).st_size for file in (path, *below) if os.path.isfile(file))
+
+
 def _stem(name: str) -> str | None:
     """What the name of a file has in common with others of its checkpoint; None for one that stands alone."""
     match = TENSORFLOW.fullmatch(name) or _SHARDS.fullmatch(name)
     return None if match is None else match["stem"]
+
+
+def _with_roles_together(groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The same, with files of one step that are told apart by what they are for in one group: model and optimizer."""
+    found: dict[str, dict[tuple[str, ...], list[str]]] = {}
+    for stem, members in groups.items():
+        if members == [stem] and numbers_of(stem) is not None and has_weights_suffix(stem):
+            rest, roles = apart_from_roles(stem)
+            found.setdefault(rest, {}).setdefault(roles, []).append(stem)
+    together = {
+        rest: sorted(name for names in by_role.values() for name in names)
+        for rest, by_role in found.items()
+        if len(by_role) > 1 and all(len(names) == 1 for names in by_role.values()) and numbers_of(rest) is not None
+    }
+    taken = {name for names in together.values() for name in names}
+    return {stem: members for stem, members in groups.items() if stem not in taken} | together
 
 
 def _is_whole(members: list[str]) -> bool:

@@ -1,10 +1,10 @@
-"""A file or folder against the commit that it was committed as, byte for byte, without writing it out."""
+"""A file or folder against the commit that it was committed as, without writing it out: every byte, or at a glance."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from deltackpt.checkout.files import StoredEntry, StoredFiles, link_target, stored_files
 from deltackpt.checkout.ranges import read_range
@@ -17,13 +17,39 @@ from deltackpt.history.repository import Repository
 _PIECE_BYTES = 8 << 20
 
 
-def differences(repository: Repository, commit: Commit, path: str | FileSet) -> Iterator[str]:
+_Judge = Callable[[StoredFiles, StoredEntry, str], bool]
+"""Whether the file of an entry is at a path; kind, size and mode are as they should be."""
+
+
+def differences(
+    repository: Repository, commit: Commit, path: str | FileSet, progress: Callable[[int], None] | None = None
+) -> Iterator[str]:
     """Relative paths of what is not as a checkout of ``commit`` would write it, missing or too many.
 
     The empty path is ``path`` itself.
 
     Everything is decoded and its hashes are checked. A commit that was made from a state differs from any file.
+    ``progress`` hears of bytes as they are compared.
     """
+
+    def has_bytes(files: StoredFiles, one: StoredEntry, where: str) -> bool:
+        with open_source(where) as file:
+            return file.size == files.size(one) and _has_bytes(repository, files, one, file, progress)
+
+    return _differences(repository, commit, path, has_bytes)
+
+
+def is_untouched(repository: Repository, commit: Commit, path: str | FileSet) -> bool:
+    """Whether everything has the size, the mode and the time that it was committed with. No data is read."""
+
+    def has_time(files: StoredFiles, one: StoredEntry, where: str) -> bool:
+        status = os.lstat(where)
+        return (status.st_size, status.st_mtime_ns) == (files.size(one), one.entry.mtime_ns)
+
+    return next(_differences(repository, commit, path, has_time), None) is None
+
+
+def _differences(repository: Repository, commit: Commit, path: str | FileSet, judge: _Judge) -> Iterator[str]:
     files = stored_files(repository, commit)
     if files is None:
         yield ""
@@ -32,7 +58,7 @@ def differences(repository: Repository, commit: Commit, path: str | FileSet) -> 
     for one in files.entries:
         if members is not None and not one.path:
             continue  # The folder of a file set is that of others too.
-        if not _is_equal(repository, files, one, path_in(path, one.path)):
+        if not _is_equal(files, one, path_in(path, one.path), judge):
             yield one.path
     where = path_in(path, "")
     if files.is_folder and os.path.isdir(where):
@@ -40,7 +66,7 @@ def differences(repository: Repository, commit: Commit, path: str | FileSet) -> 
             yield from {one.path for one in walk(root, where, members)} - {one.path for one in files.entries}
 
 
-def _is_equal(repository: Repository, files: StoredFiles, one: StoredEntry, path: str) -> bool:
+def _is_equal(files: StoredFiles, one: StoredEntry, path: str, judge: _Judge) -> bool:
     try:
         status = os.lstat(path)
     except OSError:
@@ -51,11 +77,16 @@ def _is_equal(repository: Repository, files: StoredFiles, one: StoredEntry, path
         return not one.entry.spans and stat.S_IMODE(status.st_mode) == one.entry.mode
     if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) != one.entry.mode:
         return False
-    with open_source(path) as file:
-        return file.size == files.size(one) and _has_bytes(repository, files, one, file)
+    return judge(files, one, path)
 
 
-def _has_bytes(repository: Repository, files: StoredFiles, one: StoredEntry, file: SourceFile) -> bool:
+def _has_bytes(
+    repository: Repository,
+    files: StoredFiles,
+    one: StoredEntry,
+    file: SourceFile,
+    progress: Callable[[int], None] | None,
+) -> bool:
     at = 0
     for piece in files.pieces(one):
         length = len(piece) if isinstance(piece, bytes) else piece.nbytes
@@ -64,6 +95,8 @@ def _has_bytes(repository: Repository, files: StoredFiles, one: StoredEntry, fil
             stored = piece[start:stop] if isinstance(piece, bytes) else read_range(repository, piece, start, stop)
             if file.read(at + start, stop - start) != stored:
                 return False
+            if progress is not None:
+                progress(stop - start)
         at += length
     file.check_unchanged()
     return True

@@ -61,8 +61,8 @@ def checkout(
     refuse_within_store(path)
     with losses_of(commit):
         files = stored_files(repository, commit)
-        refuse_misnamed(commit, files, path, part)
         if files is not None and files.is_folder:
+            refuse_misnamed(commit, files, path)
             return rebuild_folder(repository, commit, files, path, part, force, progress)
         check_target(path, force=force)
         if files is not None and part is None:

@@ -87,7 +87,7 @@ def _attempt(repository: Repository, content: Content, request: CommitRequest, s
         if bases is None:
             ingest.doubt()
             bases = {}
-        check_room(repository, content, lent, encoder)
+        check_room(repository, content, lent, wide, encoder)
         parts = TensorWriter(ingest, lent, wide, repository.chunks.facts.chunk_bytes).write(content.parts)
         ingest.finish()
         content.check_unchanged()

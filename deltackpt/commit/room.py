@@ -7,11 +7,12 @@ commit that is sure to fail is refused, and one that fails later on leaves nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from fractions import Fraction
 from itertools import groupby
 
 from deltackpt.chunkstore.encoder import ChunkEncoder
+from deltackpt.commit.casts import find_casts
 from deltackpt.commit.forms import hints_from
 from deltackpt.commit.samples import SampledChunk, size_of, spread
 from deltackpt.content.content import Content
@@ -37,18 +38,28 @@ class NoRoomError(DiskFullError):
 
 
 def check_room(
-    repository: Repository, content: Content, parent: Mapping[str, StoredTensor], encoder: ChunkEncoder
+    repository: Repository,
+    content: Content,
+    parent: Mapping[str, StoredTensor],
+    wide: Container[str],
+    encoder: ChunkEncoder,
 ) -> None:
-    """NoRoomError when ``content`` cannot fit. ``parent`` holds the tensors that it is a delta against, by name."""
+    """NoRoomError when ``content`` cannot fit. ``parent`` holds the tensors that it is a delta against, by name.
+
+    ``wide`` are the names of 16-bit tensors that may be rounded copies of stored ones: these cost next to nothing.
+    """
     chunks = repository.chunks
     tensors = [tensor for part in content.parts for tensor in part.tensors]
     plain = sum(map(size_of, tensors))
     free = chunks.disk.free_bytes(chunks.layout.root, at_most=True)
     if plain <= free:
         return
+    copies = {tensors[at].name for at in find_casts(tensors)}
     shares: list[Fraction] = []
     for sample, same in groupby(spread(tensors, SAMPLES, chunks.facts.chunk_bytes)):
-        shares += [_share(sample, parent, repository, encoder)] * len(list(same))
+        is_copy = sample.tensor.name in copies or sample.tensor.name in wide
+        share = Fraction() if is_copy else _share(sample, parent, repository, encoder)
+        shares += [share] * len(list(same))
     need = int(plain * (sum(shares) - max(shares)) / (SAMPLES * _CAUTION))
     if need > free:
         raise NoRoomError(chunks.layout.root, need, free)

@@ -53,33 +53,44 @@ def is_merged(names: Sequence[Iterable[str]]) -> bool:
     return len(set(together)) == len(together)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    path: str
+    key: str
+    own_key: str
+    tree: Tree
+    named: Tree
+
+
 @dataclass(slots=True)
 class PartStates:
-    """The states of a part's files: path, key in the part's state, the key that does for any file, and the tree."""
+    """The states of a part's files."""
 
-    _files: list[tuple[str, str, str, Tree]] = field(default_factory=list)
+    _files: list[_Stated] = field(default_factory=list)
 
-    def add(self, path: str, key: str, own_key: str, tree: Tree) -> None:
-        self._files.append((path, key, own_key, tree))
+    def add(self, path: str, key: str, own_key: str, tree: Tree, named: Tree = None) -> None:
+        """``key`` is where the state stands in that of the part, ``own_key`` does for any file.
+
+        ``named`` is the state beside those of other files at the top, for one that is a tensor without a name.
+        """
+        self._files.append(_Stated(path, key, own_key, tree, tree if named is None else named))
 
     def arranged(self) -> tuple[Tree, dict[str, str]]:
         """The part's state, and where in it that of each file stands."""
-        together = _merged([tree for _, _, _, tree in self._files])
-        if together is not None and all(key == AT_THE_TOP for _, key, _, _ in self._files):
-            return together, {path: AT_THE_TOP for path, _, _, _ in self._files}
+        together = self._files[0].tree if len(self._files) == 1 else _merged([file.named for file in self._files])
+        if together is not None and all(file.key == AT_THE_TOP for file in self._files):
+            return together, {file.path: AT_THE_TOP for file in self._files}
         return self.by_key(())
 
     def by_key(self, taken: Iterable[str]) -> tuple[Tree, dict[str, str]]:
         """A dict of the states by their keys, none of which is ``taken``."""
         distinct = DistinctNames(taken)
-        keys = {path: distinct.add(key or own_key) for path, key, own_key, _ in self._files}
-        return MappingNode(Tag.DICT, list(keys.values()), [tree for _, _, _, tree in self._files]), keys
+        keys = {file.path: distinct.add(file.key or file.own_key) for file in self._files}
+        return MappingNode(Tag.DICT, list(keys.values()), [file.tree for file in self._files]), keys
 
 
 def _merged(trees: Sequence[Tree]) -> Tree | None:
     """One dict of the tensors of several files, or None when they are not flat or share names."""
-    if len(trees) == 1:
-        return trees[0]
     if not all(isinstance(tree, MappingNode) and all(isinstance(i, TensorNode) for i in tree.items) for tree in trees):
         return None
     keys = [key for tree in trees for key in tree.keys]

@@ -17,7 +17,7 @@ from deltackpt.content.shelved import Shelved, shelve
 from deltackpt.content.table import Row, Tables
 from deltackpt.history.objects import FilesSkeleton, Note, encode
 from deltackpt.skeleton.nodes import Mapping as MappingNode
-from deltackpt.skeleton.nodes import Tree
+from deltackpt.skeleton.nodes import TensorNode, Tree
 from deltackpt.skeleton.tags import Tag
 from deltackpt.tensor.source import TensorSource
 
@@ -100,25 +100,31 @@ class Assembly:
     def _stated(self, file: Shelved, home: Home, states: dict[str, PartStates]) -> tuple[Note, ...]:
         """Note the state of a file in those of its parts; what of the file was not understood."""
         found = self._state(file, home)
-        path = file.described.path
-        if home.worded:
-            for part, named in _by_part(file).items():
+        path, own_key = file.described.path, home.literals.removeprefix(f"{home.part}/")
+        if home.role is not None:
+            for part, named in _by_part(file, home).items():
                 key = home.key if part == ROOT else AT_THE_TOP
-                states.setdefault(part, PartStates()).add(path, key, home.literals, flat_dict("", named))
+                tree = flat_dict(file.described.reading.format, named)
+                states.setdefault(part, PartStates()).add(path, key, own_key, tree)
         elif found.tree is not None and home.shared is not None:
             own, others = home.shared.apart(found.tree)
-            states.setdefault(home.part, PartStates()).add(path, home.key, home.literals, own)
+            states.setdefault(home.part, PartStates()).add(path, home.key, own_key, own)
             for part, tree in others.items():
-                states.setdefault(part, PartStates()).add(path, home.shared.key, home.literals, tree)
+                states.setdefault(part, PartStates()).add(path, home.shared.key, own_key, tree)
         elif found.tree is not None:
-            states.setdefault(home.part, PartStates()).add(path, home.key, home.literals, found.tree)
+            bare = isinstance(found.tree, TensorNode)
+            by_name = flat_dict(file.described.reading.format, file.by_name) if bare else None
+            states.setdefault(home.part, PartStates()).add(path, home.key, own_key, found.tree, by_name)
         return _notes(file.described, found, home)
 
 
-def _by_part(file: Shelved) -> dict[str, list[tuple[str, Row]]]:
+def _by_part(file: Shelved, home: Home) -> dict[str, list[tuple[str, Row]]]:
+    """Rows by their names within the state of the file's share in each part."""
     found: dict[str, list[tuple[str, Row]]] = {}
     for name, row in file.by_name:
-        found.setdefault(row.part, []).append((name, row))
+        part, full = home.place(name)
+        own = name if part == ROOT else full.removeprefix(f"{part}/")
+        found.setdefault(part, []).append((own, row))
     return found
 
 

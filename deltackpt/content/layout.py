@@ -8,19 +8,20 @@ Otherwise the file is part of the name, without its step: ``optimizer/global_ste
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deltackpt.content.arrangement import AT_THE_TOP, is_merged
 from deltackpt.content.described import Described
 from deltackpt.content.named_state import inner_parts
-from deltackpt.content.roles import ROOT, holds_all_parts, role_of, role_of_key, role_of_name
+from deltackpt.content.roles import MODEL, ROOT, holds_all_parts, role_of, role_of_key, role_of_name, role_of_variable
 from deltackpt.content.shared import Shared
 from deltackpt.content.steps import stable
 from deltackpt.formats.pickles.nodes import Dict, Parameter, Tensor
 from deltackpt.skeleton.names import joined, segment
 
-_OF_MANY_ROLES = frozenset({"distcp"})
+_OF_MANY_ROLES = {"distcp": role_of_name, "tensorflow": role_of_variable}
+"""By formats whose tensors tell by their names what they are for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ class Home:
     """Where the tensors of a file go: the ``part``, and the ``key`` of the file's state in that of the part.
 
     ``prefix`` begins the names of its tensors, ``literals`` those of its bytes. ``inner`` are parts of a file that is
-    committed by itself; ``worded`` says that names tell what each tensor is for. ``shared`` is how the state of a file
-    is cut among parts.
+    committed by itself; ``role`` tells by a name what a tensor is for. ``shared`` is how the state of a file is cut
+    among parts.
     """
 
     part: str
@@ -37,7 +38,7 @@ class Home:
     prefix: str
     literals: str
     inner: tuple[str, ...] = ()
-    worded: bool = False
+    role: Callable[[str], str] | None = None
     shared: Shared | None = None
 
     def place(self, name: str) -> tuple[str, str]:
@@ -47,8 +48,8 @@ class Home:
         if self.inner:
             holding = [part for part in self.inner if name == part or name.startswith(f"{part}/")]
             return max(holding, key=len, default=ROOT), name
-        if self.worded and (role := role_of_name(name)) != ROOT:
-            return role, joined(role, name)
+        if self.role is not None and (role := self.role(name)) != ROOT:
+            return role, joined(role, name.removeprefix(f"{role}/"))
         return self.part, joined(self.prefix, name)
 
 
@@ -69,10 +70,11 @@ def homes(files: Sequence[Described]) -> dict[str, Home]:
         for file in members:
             key = keys[file.path]
             own = joined(part, key)
-            worded = part == ROOT and file.reading.format in _OF_MANY_ROLES
+            # All of a TensorFlow checkpoint may be called a model: ``model.ckpt-500.data-00000-of-00001``.
+            role = _OF_MANY_ROLES.get(file.reading.format) if part in (ROOT, MODEL) else None
             prefix = part if together else own
             shared = _shared(file, key, by_part) if part == ROOT else None
-            found[file.path] = Home(part, AT_THE_TOP if together else key, prefix, own, worded=worded, shared=shared)
+            found[file.path] = Home(part, AT_THE_TOP if together else key, prefix, own, role=role, shared=shared)
     return found
 
 

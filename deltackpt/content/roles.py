@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from fnmatch import translate
 
+from deltackpt.content.steps import unnumbered
+
 ROOT = ""
 MODEL = "model"
 OPTIMIZER = "optimizer"
@@ -54,12 +56,19 @@ _KEYS = (
 # Of the names in a folder of torch.distributed.checkpoint.
 _FIRST_WORDS = {"model": MODEL, "optim": OPTIMIZER, "optimizer": OPTIMIZER}
 
+# Variables of TensorFlow: slots of an optimizer, and all that it has, by object or, as version 1 has it, by name.
+_OF_OPTIMIZER = re.compile(
+    r"(?:.*/)?(?:\.OPTIMIZER_SLOT|[^/]*optimizer|opt)/.*"
+    r"|.*/(?:Adam|AdamW|LAMB|Momentum|RMSProp|Adagrad|Adadelta|Ftrl)(?:_[0-9]+)?|beta[12]_power(?:_[0-9]+)?",
+    re.DOTALL,
+)
+
 
 def role_of(path: str) -> str:
     """The part of the file at ``path``, which is relative."""
     if _NOT_WEIGHTS.match(path):
         return ROOT
-    for step in path.split("/"):
+    for step in (step for text in dict.fromkeys((path, unnumbered(path))) for step in text.split("/")):
         for role, pattern in _RULES:
             if pattern.match(step):
                 return role
@@ -69,6 +78,14 @@ def role_of(path: str) -> str:
 def role_of_name(name: str) -> str:
     """The part of a tensor that a file of many roles names so: ``optim.state.w.exp_avg``, ``model.w``."""
     return _FIRST_WORDS.get(name.split(".", 1)[0], ROOT)
+
+
+def role_of_variable(name: str) -> str:
+    """The part of a variable in a TensorFlow checkpoint; counters such as ``save_counter`` have none."""
+    if _OF_OPTIMIZER.fullmatch(name):
+        # An optimizer of Keras lists the weights that it trains, and TensorFlow names them by the shortest way.
+        return MODEL if "/_trainable_variables/" in name else OPTIMIZER
+    return MODEL if "/" in name else ROOT
 
 
 def holds_all_parts(path: str) -> bool:

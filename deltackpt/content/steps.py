@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 
 _WORDS = "global_?steps?|steps?|checkpoints?|ckpts?|iterations?|iters?|epochs?|ep|updates?|tokens"
-_STEP = re.compile(rf"(?i)(?<![a-z0-9])({_WORDS})([-_=.]?)(\d+)(?![0-9]*-of-)")
+_NUMBERED = rf"(?<![a-z0-9])({_WORDS})([-_=.]?)(\d+)(?![0-9]*-of-)"
+_STEP = re.compile(_NUMBERED, re.IGNORECASE)
+_SEPARATED = re.compile(rf"[-_.]?{_NUMBERED}", re.IGNORECASE)
 _METRIC = re.compile(
     r"(?i)((?:loss|acc|accuracy|ppl|perplexity|bleu|f1|auc|score|metric)[=_-])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 )
@@ -20,3 +22,13 @@ MARK = "*"
 def stable(path: str) -> str:
     """``path`` with each step number, and each metric's value, replaced by ``*``."""
     return _METRIC.sub(rf"\g<1>{MARK}", _STEP.sub(rf"\g<1>\g<2>{MARK}", path))
+
+
+def unnumbered(path: str) -> str:
+    """``path`` without words for steps and their numbers: ``model_step_5.pt`` is ``model.pt``."""
+    return "/".join(map(_unnumbered, path.split("/")))
+
+
+def _unnumbered(name: str) -> str:
+    found = _SEPARATED.sub("", name)
+    return name if found == name else found.lstrip("-_.")

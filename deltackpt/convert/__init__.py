@@ -5,6 +5,7 @@
 ``gathered``  the leaves of either put together
 ``held``      the files that they stand in, and what of those cannot be converted
 ``chunked``   arrays of zarr put together from their files
+``said``      what those say beside their tensors (with ``said_by_files`` and ``gguf_keys``)
 ``changes``   which tensors, under which names, of which type
 ``formats``   which formats there are
 ``convert``   the table of writers, and the conversion
@@ -13,6 +14,6 @@
 ``library``   the library of a format, or an error that names the extra
 ``names``, ``arrays``, ``shards``  names and types that a format takes, tensors as arrays, tensors cut into files
 
-One module for each format: ``safetensors``, ``pt``, ``gguf`` (with ``gguf_keys``), ``onnx`` (with ``onnx_messages`` and
+One module for each format: ``safetensors``, ``pt``, ``gguf``, ``onnx`` (with ``onnx_messages`` and
 ``onnx_folder``), ``tensorflow``, ``zarr`` and ``npz``.
 """

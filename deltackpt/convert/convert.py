@@ -12,12 +12,14 @@ from deltackpt.checkout.export import Names, refuse_within_store
 from deltackpt.convert import gguf, npz, onnx, pt, safetensors, tensorflow, zarr
 from deltackpt.convert.beside import CONFIG, FileBeside, beside_in_commit, beside_on_disk
 from deltackpt.convert.changes import Changes
-from deltackpt.convert.flat import FlatState, told
-from deltackpt.convert.formats import FORMATS, HUGGING_FACE, QUANTISED, TENSORS_ONLY, UNSHARDED, WHOLE
+from deltackpt.convert.flat import FlatState, Origin, told
+from deltackpt.convert.formats import FORMATS, HUGGING_FACE, QUANTISED, TENSORS_ONLY, UNSHARDED, WHOLE, WITHOUT_METADATA
 from deltackpt.convert.of_commit import state_of_commit
 from deltackpt.convert.of_path import state_of_path
 from deltackpt.convert.onnx_folder import write_folder
+from deltackpt.convert.said import unframed
 from deltackpt.errors import InvalidInputError, brief
+from deltackpt.formats.wording import listed, shown_path
 from deltackpt.fs.disk import Disk
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
@@ -45,6 +47,7 @@ _SHARD_BYTES = 50_000_000_000
 """What Transformers takes when it is not told."""
 _MODEL = "model"
 _LOSSES_SHOWN = 16
+_FILES_SHOWN = 4
 
 _log = logging.getLogger("deltackpt")
 
@@ -83,11 +86,10 @@ def convert_commit(
 ) -> int:
     """Write the tensors of a commit to ``path``; returns the bytes written. One tensor is in memory at a time."""
     refuse_within_store(path)
-    beside = None
-    if conversion.format == HUGGING_FACE:
-        beside = beside_in_commit(repository, commit)
-        part = part or next((entry.name for entry in commit.parts if entry.name == _MODEL), None)
-    state = state_of_commit(repository, commit, part, names)
+    beside = beside_in_commit(repository, commit) if conversion.format == HUGGING_FACE else None
+    has_model = any(entry.name == _MODEL for entry in commit.parts)
+    taken = part or (_MODEL if beside is not None and has_model else None)
+    state = _as_asked(state_of_commit(repository, commit, taken, names), part)
     return _write(repository.chunks.disk, state, path, conversion, beside, force=force)
 
 
@@ -99,12 +101,11 @@ def convert_path(
     FormatError when ``source`` is damaged, ChangedError when somebody wrote to it meanwhile; then nothing is written.
     """
     refuse_within_store(path)
-    beside = None
-    if conversion.format == HUGGING_FACE:
-        beside = beside_on_disk(source)
-        part = part or (_MODEL if os.path.isdir(source) else None)
-    with state_of_path(source, part) as state:
-        return _write(Disk(), state, path, conversion, beside, force=force)
+    _refuse_around(source, path)
+    beside = beside_on_disk(source) if conversion.format == HUGGING_FACE else None
+    taken = part or (_MODEL if beside is not None and os.path.isdir(source) else None)
+    with state_of_path(source, taken) as state:
+        return _write(Disk(), _as_asked(state, part), path, conversion, beside, force=force)
 
 
 def _write(
@@ -129,10 +130,42 @@ def _write(
         )
     if beside is not None:
         shard_bytes = conversion.shard_bytes or _SHARD_BYTES
-        return safetensors.write_shards(disk, made, path, shard_bytes, force=force, beside=beside)
-    if conversion.shard_bytes is None:
-        return _WRITERS[conversion.format](disk, made, path, force=force)
-    return _SHARD_WRITERS[conversion.format](disk, made, path, conversion.shard_bytes, force=force)
+        written = safetensors.write_shards(disk, made, path, shard_bytes, force=force, beside=beside)
+    elif conversion.shard_bytes is None:
+        written = _WRITERS[conversion.format](disk, made, path, force=force)
+    else:
+        written = _SHARD_WRITERS[conversion.format](disk, made, path, conversion.shard_bytes, force=force)
+    _tell_left(made.origin, conversion.format)
+    taken = {file.name for file in beside or ()}
+    if bare := [shown_path(name) for name in made.origin.bare if name not in taken]:
+        _log.warning("%s: no tensors there; left behind", listed(bare, _FILES_SHOWN))
+    return written
+
+
+def _as_asked(state: FlatState, part: str | None) -> FlatState:
+    """The state; who names a ``part`` of a folder knows that there is more."""
+    return state if part is None else replace(state, origin=replace(state.origin, bare=()))
+
+
+def _refuse_around(source: str, path: str) -> None:
+    """InvalidInputError where writing to ``path`` would replace a folder that is converted, or change it meanwhile."""
+    real, target = os.path.realpath(source), os.path.realpath(path)
+    shared = os.path.commonpath((real, target)) if os.path.isdir(real) else None
+    if shared == target:
+        raise InvalidInputError(f"{path!r} is, or holds, the folder that is converted; choose another target")
+    if shared == real:
+        raise InvalidInputError(f"{path!r} lies in the folder that is converted; choose a target outside of it")
+
+
+def _tell_left(origin: Origin, format: str) -> None:
+    """Warnings about what the files say that is not in the one that was written."""
+    without = format in WITHOUT_METADATA
+    beside = sorted((*unframed(origin.metadata), *origin.keys)) if without else []
+    if beside:
+        _log.warning("%s: %s has no place for what stands beside the tensors; left behind", told(beside), format)
+    refusal = [] if format == "gguf" or origin.no_keys is None else [str(origin.no_keys)]
+    for line in (*origin.left, *refusal):
+        _log.warning("%s; left behind", line)
 
 
 def _without_losses(state: FlatState, conversion: Conversion) -> FlatState:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from deltackpt.errors import InvalidInputError
+from deltackpt.errors import DeltackptError, InvalidInputError
 from deltackpt.formats.gguf.values import Keys
 from deltackpt.formats.wording import listed, quoted
 from deltackpt.tensor.dtype import DType
 
+_MAX_BITS = 255 * 8 - 1
+"""What a pickle has a short form for, which is all that PyTorch loads with ``weights_only``."""
 VALUES = "deltackpt.values"
 """Where formats with room for metadata keep values: as JSON by name, under this key."""
 
@@ -37,13 +39,19 @@ def nothing_changes() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What is told about the tensors where they come from; each is read when it is asked for.
+    """What is told about the tensors where they come from.
 
-    ``keys`` are those of the GGUF files they are in; ``config`` is the model's ``config.json``, or the run's
-    configuration.
+    ``metadata`` are JSON values by key; ``keys`` are those of the GGUF files that they are in, or ``no_keys`` says why
+    there are none for all of them; ``left`` tells what of the files goes into no other, ``bare`` are those of a folder
+    that hold no tensors and no values. ``config`` is the model's ``config.json``, or the run's configuration; it is
+    read when it is asked for.
     """
 
-    keys: Callable[[], Keys] = field(default=dict, compare=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    keys: Keys = field(default_factory=dict)
+    no_keys: DeltackptError | None = None
+    left: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
     config: Callable[[], Any] = field(default=dict, compare=False)
 
 
@@ -101,7 +109,7 @@ class FlatState:
 
     def plain_values_text(self) -> str | None:
         """Those values that are numbers, texts or None, as JSON; None when there are none."""
-        plain = {name: value for name, value in self.values.items() if _is_plain(value)}
+        plain = {name: value for name, value in self.values.items() if is_plain(value)}
         return json.dumps(plain, separators=(",", ":"), sort_keys=True) if plain else None
 
     def refuse_missing(self) -> None:
@@ -114,7 +122,7 @@ class FlatState:
 
     def plain(self) -> FlatState:
         """Without values that are neither numbers, texts nor None."""
-        return replace(self, values={name: value for name, value in self.values.items() if _is_plain(value)})
+        return replace(self, values={name: value for name, value in self.values.items() if is_plain(value)})
 
     def refuse_blocks(self) -> None:
         """InvalidInputError for quantised blocks."""
@@ -137,7 +145,7 @@ class FlatState:
 
     def refuse_nodes(self, format: str) -> None:
         """InvalidInputError when there are values that are neither numbers, texts nor None."""
-        others = [name for name, value in self.values.items() if not _is_plain(value)]
+        others = [name for name, value in self.values.items() if not is_plain(value)]
         if others:
             raise InvalidInputError(
                 f"{told(others)}: {format} holds tensors, numbers and texts;"
@@ -145,8 +153,9 @@ class FlatState:
             )
 
 
-def _is_plain(value: object) -> bool:
-    return isinstance(value, int | float | str | None)
+def is_plain(value: object) -> bool:
+    """Whether a value is a text, None or a number, and not a whole number of hundreds of digits."""
+    return isinstance(value, float | str | None) or (isinstance(value, int) and value.bit_length() <= _MAX_BITS)
 
 
 def told(names: list[str]) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deltackpt.convert.chunked import whole_arrays
-from deltackpt.convert.flat import FlatState, FlatTensor, Origin, Whole, nothing_changes
+from deltackpt.convert.flat import FlatState, FlatTensor, Whole, nothing_changes
 from deltackpt.convert.held import HeldFile, missing_in
+from deltackpt.convert.said_by_files import said_by
 from deltackpt.skeleton.leaves import TensorLeaf
 from deltackpt.skeleton.nodes import Reference
 
@@ -42,12 +43,17 @@ class Gathered:
         files: Sequence[HeldFile],
         shown: str,
         skeletons: Mapping[str, bytes],
-        origin: Origin,
+        config: Callable[[], Any],
         check_unchanged: Callable[[], None] = nothing_changes,
     ) -> FlatState:
-        """What is converted of ``files``, of which one without a path is called ``shown``."""
+        """What is converted of ``files``, of which one without a path is called ``shown``.
+
+        ``config`` gives the configuration of the model.
+        """
+        said = said_by(files, shown, self.part)
         arrays, unread, chunks = whole_arrays(dict(self._tensors), files, self.part)
         tensors = [tensor for reference, tensor in self._tensors if reference not in chunks]
         missing = (*missing_in(files, shown, self.part), *unread)
         whole = Whole(skeletons, tuple(self._large)) if self.part is None and not arrays else None
-        return FlatState((*tensors, *arrays), self._values, check_unchanged, origin, whole, missing)
+        values = said.values | self._values
+        return FlatState((*tensors, *arrays), values, check_unchanged, said.origin(config), whole, missing)

@@ -6,6 +6,7 @@ format requires, is the ``model_type`` of the model's configuration, or else ``u
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -14,8 +15,10 @@ from typing import Any
 
 from deltackpt.convert.arrays import check_types
 from deltackpt.convert.flat import VALUES, FlatState, FlatTensor
+from deltackpt.convert.gguf_keys import ARCHITECTURE, UNKNOWN
 from deltackpt.convert.library import library
 from deltackpt.convert.names import check_names
+from deltackpt.convert.said import METADATA, unframed
 from deltackpt.convert.shards import shards
 from deltackpt.errors import InvalidInputError
 from deltackpt.formats.gguf.codes import ARRAY, STRING, TENSOR_TYPES
@@ -27,8 +30,6 @@ from deltackpt.fs.disk import Disk, storage_errors
 from deltackpt.fs.target import TargetFile
 from deltackpt.fs.target_folder import TargetFolder
 
-ARCHITECTURE = "general.architecture"
-UNKNOWN = "unknown"
 _NAME = "model.gguf"
 _FOLDER_MODE = 0o755
 _MAX_SHARDS = (1 << 16) - 1
@@ -73,12 +74,15 @@ def write_shards(disk: Disk, state: FlatState, path: str, shard_bytes: int, *, f
 
 def _checked_keys(state: FlatState) -> dict[str, Value]:
     """The keys of the file, once it is known that GGUF takes everything."""
-    values = state.values_text("GGUF")
+    values, origin = state.values_text("GGUF"), state.origin
     check_names(state, "GGUF", MAX_NAME_BYTES)
     check_types(state, "GGUF has", _NUMBERS)
     _check_ranks(state)
-    told = {} if values is None else {VALUES: Value(STRING, values.encode())}
-    return {**state.origin.keys(), **told}
+    if origin.no_keys is not None:
+        raise origin.no_keys
+    metadata = unframed(origin.metadata)
+    told = {METADATA: json.dumps(metadata) if metadata else None, VALUES: values}
+    return {**origin.keys, **{key: Value(STRING, text.encode()) for key, text in told.items() if text is not None}}
 
 
 def _write(gguf: Any, writer: Any, state: FlatState, keys: Keys) -> None:

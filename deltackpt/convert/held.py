@@ -18,20 +18,31 @@ from deltackpt.history.commits import Commit
 from deltackpt.history.objects import EntryKind, FileEntry, FilesSkeleton, decode
 from deltackpt.history.repository import Repository
 from deltackpt.skeleton.nodes import Reference
+from deltackpt.tensor.dtype import BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class HeldFile:
-    """A file of what is converted, and the part in whose files skeleton it stands. ``open`` gives all of its bytes."""
+    """A file of what is converted, and the part in whose files skeleton it stands.
+
+    ``open`` gives its bytes; those of tensors may be missing there, with zeros in their place. ``is_whole`` says that
+    no part which holds bytes of it has been thinned away.
+    """
 
     part: str
     entry: FileEntry
     open: Callable[[], AbstractContextManager[SourceFile]] = field(compare=False)
+    is_whole: bool = True
 
     @property
     def path(self) -> str:
         """Relative; empty for a file by itself."""
         return os.fsdecode(self.entry.path)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether all of it is there and was understood."""
+        return self.is_whole and not any(isinstance(note, str) for note in self.entry.notes)
 
     @property
     def tensors(self) -> Iterator[Reference]:
@@ -57,13 +68,23 @@ def held_in_commit(repository: Repository, commit: Commit) -> list[HeldFile]:
     """Those of a commit; none when it was made from a live state."""
     files = stored_files(repository, commit)
     entries = [] if files is None else [one for one in files.entries if one.kind is EntryKind.FILE]
-    return [HeldFile(one.part, one.entry, partial(_opened, repository, files, one)) for one in entries if files]
+    return [
+        HeldFile(one.part, one.entry, partial(_opened, repository, files, one), one.needs <= files.parts.keys())
+        for one in entries
+        if files
+    ]
 
 
 @contextmanager
 def _opened(repository: Repository, files: StoredFiles, one: StoredEntry) -> Iterator[SourceFile]:
+    """A copy in which tensors are holes, which take no room."""
     with tempfile.TemporaryFile() as copy:
-        copy.writelines(stored_pieces(repository, files, one))
+        for piece in files.pieces(one):
+            if isinstance(piece, bytes) or piece.dtype is BYTES:
+                copy.write(plain_of(repository, piece))
+            else:
+                copy.seek(piece.nbytes, os.SEEK_CUR)
+        copy.truncate()
         copy.flush()
         yield SourceFile.of(copy.fileno(), one.path or files.name)
 

@@ -12,9 +12,11 @@ def check_names(state: FlatState, format: str, max_bytes: int) -> None:
     """InvalidInputError for a name that is empty, a path out of a folder, no UTF-8, or longer than ``format`` takes."""
     for tensor in state.tensors:
         name = tensor.name
-        if not name or is_unsafe(name):
+        if not name:
+            raise InvalidInputError(f"a tensor has no name, which {format} needs; give it one with --rename '^$=>NAME'")
+        if is_unsafe(name):
             raise InvalidInputError(
-                f"tensor {quoted(name)} cannot go into a file; rename it with --rename: {SAFE_NAME}, and not empty"
+                f"tensor {quoted(name)} cannot go into a file; rename it with --rename: {SAFE_NAME}"
             )
         try:
             nbytes = len(name.encode())

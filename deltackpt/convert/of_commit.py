@@ -9,9 +9,8 @@ from deltackpt.checkout.leaves import NamedTensor, part_leaves
 from deltackpt.checkout.load import skeletons
 from deltackpt.checkout.ranges import read_range, read_window
 from deltackpt.convert.beside import config_in_commit
-from deltackpt.convert.flat import FlatState, FlatTensor, Origin
+from deltackpt.convert.flat import FlatState, FlatTensor
 from deltackpt.convert.gathered import Gathered
-from deltackpt.convert.gguf_keys import keys_in_commit
 from deltackpt.convert.held import held_in_commit
 from deltackpt.history.commits import Commit
 from deltackpt.history.repository import Repository
@@ -27,9 +26,8 @@ def state_of_commit(
     for entry in commit.parts if part is None else [commit.part_named(part)]:
         for leaf in part_leaves(repository, commit, entry.name).values:
             found.add_value(leaf.name.removeprefix(f"{part}/"), leaf.value)
-    origin = Origin(partial(keys_in_commit, repository, commit, part), partial(config_in_commit, repository, commit))
-    files = held_in_commit(repository, commit)
-    return found.state(files, commit.description, skeletons(repository, commit), origin)
+    files, config = held_in_commit(repository, commit), partial(config_in_commit, repository, commit)
+    return found.state(files, commit.description, skeletons(repository, commit), config)
 
 
 def _read(repository: Repository, tensor: NamedTensor) -> memoryview:

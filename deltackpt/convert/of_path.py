@@ -10,10 +10,9 @@ from functools import partial
 from deltackpt.content.content import ContentPart
 from deltackpt.content.path import path_content
 from deltackpt.convert.beside import config_on_disk
-from deltackpt.convert.flat import FlatState, FlatTensor, Origin
+from deltackpt.convert.flat import FlatState, FlatTensor
 from deltackpt.convert.gathered import Gathered
-from deltackpt.convert.gguf_keys import keys_on_disk
-from deltackpt.convert.held import HeldFile, held_on_disk
+from deltackpt.convert.held import held_on_disk
 from deltackpt.errors import NotFoundError
 from deltackpt.skeleton.leaves import Leaf, TensorLeaf, leaves
 from deltackpt.skeleton.read import read_skeleton
@@ -38,7 +37,8 @@ def state_of_path(path: str, part: str | None = None) -> Iterator[FlatState]:
                 found.add_value(name, leaf.value)
         files = held_on_disk(path, [(one.name, one.files) for one in content.parts])
         skeletons = {name: one.skeleton for name, one in parts.items()}
-        yield found.state(files, os.path.basename(path), skeletons, _origin(path, files, part), content.check_unchanged)
+        config = partial(config_on_disk, path)
+        yield found.state(files, os.path.basename(path), skeletons, config, content.check_unchanged)
 
 
 def _leaves(parts: Iterable[ContentPart]) -> Iterator[Leaf]:
@@ -50,11 +50,6 @@ def _flat(parts: Mapping[str, ContentPart], leaf: TensorLeaf, name: str) -> Flat
     source = parts[leaf.reference.part].tensors[leaf.reference.index].source
     view = leaf.view or View(source.dtype, tuple(source.shape))
     return FlatTensor(name, view.dtype, view.shape, partial(_read, source, view))
-
-
-def _origin(path: str, files: Iterable[HeldFile], part: str | None) -> Origin:
-    entries = [file.entry for file in files if part in (None, file.part)]
-    return Origin(partial(keys_on_disk, path, entries), partial(config_on_disk, path))
 
 
 def _read(source: TensorSource, view: View) -> memoryview:

@@ -1,14 +1,15 @@
 """The messages of an ONNX model that holds tensors and has no nodes, without the tensors' data.
 
-Numbers and texts beside the tensors are a property of the model, as JSON under ``deltackpt.values``.
+Its properties are what the files that the tensors come from say beside them, and numbers and texts of the state.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from deltackpt.convert.flat import VALUES, FlatState, FlatTensor
+from deltackpt.convert.flat import FlatState, FlatTensor
 from deltackpt.convert.names import check_names
+from deltackpt.convert.said import metadata_of, texts_of
 from deltackpt.errors import InvalidInputError
 from deltackpt.formats.onnx.codes import written_as
 from deltackpt.formats.onnx.limits import MAX_NAME_BYTES
@@ -20,15 +21,14 @@ NAME = "deltackpt"
 
 def model_of(onnx: Any, state: FlatState) -> Any:
     """The ``ModelProto`` without initializers. InvalidInputError for types and names that ONNX does not have."""
-    values = state.values_text("ONNX")
+    told = texts_of(metadata_of(state, "ONNX"))
     check_names(state, "ONNX", MAX_NAME_BYTES)
     for tensor in state.tensors:
         if written_as(tensor.dtype, tensor.shape) is None:
             form = f"{tensor.dtype} {list(tensor.shape)}"
             raise InvalidInputError(f"tensor {quoted(tensor.name)}: ONNX has no {form}; leave it out with --select")
     model = onnx.helper.make_model(onnx.helper.make_graph([], NAME, [], []), producer_name=NAME)
-    if values is not None:
-        onnx.helper.set_model_props(model, {VALUES: values})
+    onnx.helper.set_model_props(model, told)
     return model
 
 

@@ -1,7 +1,8 @@
 """safetensors, in one file or in shards with the index that Transformers reads.
 
-Numbers and texts beside the tensors go into the header's metadata, as JSON under ``deltackpt.values``. A whole state in
-one file has its skeletons there, too, as when it is checked out: committing that file gives the state again.
+The header's metadata has what the files that the tensors come from say beside them, and numbers and texts of the state.
+A whole state in one file has its skeletons there, too, as when it is checked out: committing that file gives the state
+again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Sequence
 from deltackpt.checkout.export import state_metadata
 from deltackpt.checkout.fetch import Writable
 from deltackpt.convert.beside import FileBeside
-from deltackpt.convert.flat import VALUES, FlatState, FlatTensor, Whole
+from deltackpt.convert.flat import FlatState, FlatTensor, Whole
+from deltackpt.convert.said import FRAMEWORK, metadata_of, texts_of
 from deltackpt.convert.shards import index_of, shard_names, shards
 from deltackpt.formats.safetensors.writer import layout
 from deltackpt.fs.disk import Disk
@@ -66,13 +68,12 @@ def write_shards(
 
 
 def _metadata_of_whole(state: FlatState, whole: Whole) -> dict[str, str]:
-    values = state.plain_values_text()
-    return state_metadata(whole.skeletons, {}) | ({} if values is None else {VALUES: values})
+    return texts_of(metadata_of(state.plain(), "safetensors")) | state_metadata(whole.skeletons, {})
 
 
 def _metadata(state: FlatState) -> dict[str, str]:
-    values = state.values_text("safetensors")
-    return {"format": "pt", **({} if values is None else {VALUES: values})}
+    framework = state.origin.metadata.get(FRAMEWORK, "pt")
+    return texts_of({FRAMEWORK: framework, **metadata_of(state, "safetensors")})
 
 
 def _header(tensors: Sequence[FlatTensor], metadata: dict[str, str]) -> tuple[bytes, int]:

@@ -1,7 +1,7 @@
 """A folder of zarr, version 3, by way of its own library: an array for each tensor, in groups by the slashes of names.
 
-Each array is one chunk of plain bytes, not compressed. Numbers and texts beside the tensors are an attribute of the
-outermost group, as JSON under ``deltackpt.values``.
+Each array is one chunk of plain bytes, not compressed. Attributes of the outermost group are what the files that the
+tensors come from say beside them, and numbers and texts of the state.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import time
 from typing import Any
 
 from deltackpt.convert.arrays import NUMPY_TYPES, array_of, check_types
-from deltackpt.convert.flat import VALUES, FlatState, FlatTensor
+from deltackpt.convert.flat import FlatState, FlatTensor
 from deltackpt.convert.library import library
 from deltackpt.convert.names import check_names
+from deltackpt.convert.said import metadata_of
 from deltackpt.errors import InvalidInputError
 from deltackpt.formats.wording import quoted
 from deltackpt.formats.zarr.limits import MAX_NAME_BYTES
@@ -29,13 +30,12 @@ _STEP = "a zarr name is steps between single slashes, none '.', 'zarr.json', beg
 def write(disk: Disk, state: FlatState, path: str, *, force: bool) -> int:
     """Write the folder; returns the bytes of its files. InvalidInputError for types and names that zarr lacks."""
     zarr = library("zarr", "zarr")
-    values = state.values_text("zarr")
+    attributes = metadata_of(state, "zarr")
     check_names(state, "zarr", MAX_NAME_BYTES)
     _check_steps(state)
     check_types(state, "zarr has", NUMPY_TYPES)
     with TargetFolder(disk, path, state.nbytes, force=force) as target, storage_errors("writing", path):
         target.folder("", _FOLDER_MODE, time.time_ns())
-        attributes = {} if values is None else {VALUES: values}
         root = zarr.create_group(zarr.storage.LocalStore(target.staged), zarr_format=3, attributes=attributes)
         for tensor in state.tensors:
             _add(root, tensor)

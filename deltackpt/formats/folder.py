@@ -18,7 +18,8 @@ from deltackpt.fs.tree import resolved
 TensorsByFile = Mapping[str, Sequence[TensorSpan] | Reading | None]
 """What a description says of files, by their paths, whether or not the folder has them.
 
-Tensors in any order, no two with the same bytes; or all of a file, read; or None: it holds tensors, and says which.
+Tensors in any order, no two with the same bytes; or all of a file, read; or None: it holds tensors that it tells of
+itself, or whose type nobody knows.
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from deltackpt.fs.disk import Buffer, Disk, storage_errors
 from deltackpt.fs.writeback import Writeback
 
 _STEM_BYTES = 100
+_NAMED = 5
 
 
 class TargetExistsError(InvalidInputError):
@@ -152,6 +154,17 @@ def check_target(path: str, *, force: bool) -> None:
         raise TargetExistsError(f"{path!r} exists and is not a regular file; choose another target")
     if not force:
         raise _exists(path)
+
+
+def refuse_existing(paths: Sequence[str]) -> None:
+    """TargetExistsError, before any of several targets is written, when one is there already."""
+    there = [repr(path) for path in paths if os.path.lexists(path)]
+    if there:
+        raise TargetExistsError(
+            f"of {len(paths)} targets, {len(there)} {'exists' if len(there) == 1 else 'exist'} already:"
+            f" {', '.join(there[:_NAMED])}{', ...' if len(there) > _NAMED else ''}; nothing was written;"
+            " replace them with --force (force=True), or choose other names"
+        )
 
 
 def _exists(path: str) -> TargetExistsError:

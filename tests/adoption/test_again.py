@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from left_runs import STEPS, flat, put, trainer, weights
 
-from deltackpt import InvalidInputError, Store
+from deltackpt import CorruptError, InvalidInputError, Store
 from deltackpt.adoption.adopt import Adopted
 from deltackpt.adoption.found import find_checkpoints
 
@@ -28,6 +29,45 @@ def test_twice_is_once(store: Store, tmp_path: Path) -> None:
     assert [one.known for one in first + second] == [False] * 4 + [True] * 4
     assert [one.commit.id for one in first] == [one.commit.id for one in second]
     assert steps(store) == [*STEPS, None]
+
+
+@pytest.mark.parametrize("make", [flat, trainer])
+def test_what_is_known_and_untouched_is_not_read_again_but_for_the_newest(
+    store: Store, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    run = make(tmp_path / "run")
+    assert all(one.compared for one in imported(store, run))
+    read: list[int] = []
+    again = list(store.adopt(find_checkpoints([str(run)]).checkpoints, progress=read.append))
+    assert [one.compared for one in again] == [False] * 3 + [True]
+    assert sum(read) == pytest.approx(again[-1].found.place.nbytes / 2, abs=len(read))
+    assert all(one.compared for one in imported(store, run, remove_originals=True))
+    assert find_checkpoints([str(tmp_path)], gone=store.imported()).checkpoints == ()
+
+
+def test_what_was_written_to_since_is_compared_and_refused(store: Store, tmp_path: Path) -> None:
+    run = trainer(tmp_path / "run")
+    imported(store, run)
+    subject = run / "checkpoint-500" / "model.safetensors"
+    raw = bytearray(subject.read_bytes())
+    subject.touch()
+    assert [one.compared for one in imported(store, run)] == [True, False, False, True]
+    raw[-1] ^= 1
+    subject.write_bytes(raw)
+    with pytest.raises(CorruptError, match=r"checkpoint-500/model.safetensors is not what commit .* holds: it was"):
+        imported(store, run)
+
+
+def test_progress_counts_every_byte_once(store: Store, tmp_path: Path) -> None:
+    run, read = trainer(tmp_path / "run"), list[int]()
+    found = find_checkpoints([str(run)]).checkpoints
+    whole = sum(one.place.nbytes for one in found)
+    left = ("README.md", "all_results.json", "runs/x/events.out.tfevents.1.host")
+    total = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
+    assert whole == total - sum((run / name).stat().st_size for name in left)
+    list(store.adopt(found, progress=read.append))
+    # Short texts around tensors are read with the file's structure.
+    assert 0.95 * whole < sum(read) <= whole
 
 
 def test_what_came_since_is_added(store: Store, tmp_path: Path) -> None:

@@ -217,3 +217,80 @@ def test_what_a_trainer_says_becomes_metrics(tmp_path: Path) -> None:
         "trainer_state.json",
         "training_args.bin",
     )
+
+
+def test_a_model_and_its_optimizer_in_files_of_their_own_are_one_checkpoint(store: Store, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for step in (5, 10):
+        put(run / f"model_step_{step}.safetensors", weights(step))
+        put(run / f"optimizer_step_{step}.pt", weights(step + 1), weights(step + 2))
+        put(run / f"step_{step}_loss_0.5_ema.pt", weights(step))
+    put(run / "step_20.pt", weights(20))
+    found = find_checkpoints([str(run)])
+    assert [(one.step, os.path.basename(one.path), len(one.place.members)) for one in found.checkpoints] == [
+        (5, "step_5", 3),
+        (10, "step_10", 3),
+        (20, "step_20.pt", 1),
+    ]
+    whole = {path.name: path.read_bytes() for path in run.iterdir()}
+    done = list(store.adopt(found.checkpoints, remove_originals=True))
+    assert [part.name for part in done[0].commit.parts] == ["", "optimizer", "model"]
+    # A base was found for each: two tensors of 16 KiB would take some 30 KiB.
+    assert done[1].commit.stored_bytes < 0.8 * done[0].commit.stored_bytes
+    assert os.listdir(run) == []
+    for path, commit in store.file_names(f"{tmp_path}/{{name}}", store.log("main")):
+        store.checkout(commit, path)
+        names = [Path(path).name] if os.path.isfile(path) else os.listdir(path)
+        folder = tmp_path if os.path.isfile(path) else Path(path)
+        assert {name: (folder / name).read_bytes() for name in names} == {name: whole.pop(name) for name in names}
+    assert whole == {}
+
+
+@pytest.mark.parametrize("names", [("model_step_5.pt", "model_step_5.safetensors"), ("a_step_5.pt", "b_step_5.pt")])
+def test_two_files_of_a_step_that_may_be_of_two_runs_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        put(tmp_path / "run" / name, weights(5))
+    with pytest.raises(InvalidInputError, match="both of step 5"):
+        find_checkpoints([str(tmp_path / "run")])
+
+
+def test_a_file_says_inside_what_its_name_does_not(store: Store, tmp_path: Path) -> None:
+    (run := tmp_path / "run").mkdir()
+    model = {"state_dict": {"w": weights(1)}}
+    for epoch, step in ((0, 500), (1, 1000)):
+        state = {**model, "epoch": epoch, "global_step": step, "pytorch-lightning_version": "2.5.0"}
+        torch.save(state, run / f"epoch={epoch}-val_loss=0.{9 - epoch}.ckpt")
+    shutil.copy(run / "epoch=1-val_loss=0.8.ckpt", run / "last.ckpt")
+    torch.save({**model, "iter_num": 1500, "best_val_loss": 0.75, "loss": float("nan"), "lr": 0.1}, run / "ckpt.pt")
+    torch.save({**model, "step": True, "epoch": 10**400, "loss": -(1 << 70)}, run / "odd.pt")
+    found = find_checkpoints([str(run)]).checkpoints
+    assert [(one.step, os.path.basename(one.path), one.metrics) for one in found] == [
+        (500, "epoch=0-val_loss=0.9.ckpt", {"epoch": 0, "val_loss": 0.9}),
+        (1000, "epoch=1-val_loss=0.8.ckpt", {"epoch": 1, "val_loss": 0.8}),
+        (1500, "ckpt.pt", {"best_val_loss": 0.75}),
+        (None, "last.ckpt", {"epoch": 1}),
+        (None, "odd.pt", {}),
+    ]
+    list(store.adopt(found))
+    assert [commit.step for commit in store.log("main")] == [None, None, 1500, 1000, 500]
+
+
+def test_a_file_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
+    path = put(tmp_path / "run" / "a.ckpt", weights(1))
+    path.write_bytes(path.read_bytes()[:500])
+    (one,) = find_checkpoints([str(tmp_path / "run")]).checkpoints
+    assert (one.step, one.metrics) == (None, {})
+
+
+def test_steps_beside_an_optimizer_with_a_number_are_steps(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for step in (100, 200):
+        put(run / f"ckpt-{step:05d}.pt", weights(step))
+        put(run / f"optimizer_{step}.pt", weights(step))
+    put(one := tmp_path / "checkpoint_3" / "optimizer.bin", weights(1))
+    for number in (1, 2):
+        put(one.parent / f"optimizer_{number}.bin", weights(number))
+        put(one.parent / f"ckpt-{number}.bin", weights(number))
+    found = [os.path.basename(one.path) for one in find_checkpoints([str(run)]).checkpoints]
+    assert found == ["ckpt-00100.pt", "ckpt-00200.pt", "optimizer_100.pt", "optimizer_200.pt"]
+    assert [one.step for one in find_checkpoints([str(tmp_path / "checkpoint_3")]).checkpoints] == [3]

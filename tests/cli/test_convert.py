@@ -143,3 +143,19 @@ def test_what_a_format_cannot_hold_is_one_line(cli: Cli, tmp_path: Path) -> None
     told = "tensor 'w': zarr has no bfloat16; convert it with --dtype fp32, or leave it out with --select"
     assert (done.code, done.err) == (2, f"deltackpt: {told}\n")
     assert cli("convert", tmp_path / "in.pt", tmp_path / "out.zarr", "--dtype", "fp32").code == 0
+
+
+def test_a_name_that_promises_another_format_is_told(cli: Cli, tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2)}, tmp_path / "in.pt")
+    cli("init", tmp_path / "s")
+    cli("--store", tmp_path / "s", "commit", tmp_path / "in.pt")
+    for name, told in (("a.gguf", "gguf"), ("b.safetensors", "safetensors"), ("c.pth", None), ("d", None)):
+        done = cli("--store", tmp_path / "s", "checkout", "main", "-o", tmp_path / name)
+        assert (done.code, (tmp_path / name).read_bytes()) == (0, (tmp_path / "in.pt").read_bytes())
+        expected = f"{tmp_path / name} is written as it was committed; --format {told} converts\n"
+        assert done.err == ("" if told is None else expected)
+    with Store(tmp_path / "s") as store:
+        store.commit({"w": torch.ones(2)}, branch="live")
+    live = cli("--store", tmp_path / "s", "checkout", "live", "-o", tmp_path / "live.pt")
+    assert live.err == f"{tmp_path / 'live.pt'} is written as safetensors; --format pt converts\n"
+    assert list(load_file(tmp_path / "live.pt")) == ["w"]

@@ -68,6 +68,22 @@ def test_a_template_that_some_commits_cannot_fill_names_them_and_writes_nothing(
     assert sorted(os.listdir("back")) == sorted(f"{step}_{2 + 1 / step:.4f}.pt" for step in STEPS)
 
 
+def test_when_a_target_exists_none_is_written(made: Cli) -> None:
+    flat(Path("run"))
+    assert made("import", "run").code == 0
+    Path("back").mkdir()
+    Path("back", "best.pt").write_text("mine")
+    refused = made("checkout", "main", "--all", "-o", "back/{name}")
+    assert (refused.code, refused.err) == (
+        2,
+        "deltackpt: of 4 targets, 1 exists already: 'back/best.pt'; nothing was written;"
+        " replace them with --force (force=True), or choose other names\n",
+    )
+    assert os.listdir("back") == ["best.pt"]
+    assert made("checkout", "main", "--all", "-o", "back/{name}", "--force").code == 0
+    assert sorted(os.listdir("back")) == sorted([*NAMES, "best.pt"])
+
+
 def test_a_state_has_no_name(made: Cli) -> None:
     from deltackpt import Store
 

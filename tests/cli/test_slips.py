@@ -63,18 +63,6 @@ def test_a_folder_does_not_get_the_name_of_a_file(
     assert (run / name).is_file()
 
 
-def test_a_file_or_a_state_does_not_get_the_name_of_another_format(cli: Cli, run: Path) -> None:
-    assert cli("commit", "checkpoint-5/model.safetensors", "--branch", "file").code == 0
-    with Store(run / ".deltackpt") as store:
-        store.commit({"model": {"w": np.ones(3)}}, branch="state")
-    for ref, options in (("file", ()), ("state", ()), ("state", ("--part", "model"))):
-        done = cli("checkout", ref, *options, "-o", "m.bin")
-        assert (done.code, done.err.count("\n")) == (2, 1)
-        assert "'m.bin' would be safetensors: commit " in done.err
-        assert "convert it with --format pt, or choose another name" in done.err
-        assert cli("checkout", ref, *options, "-o", "any name", "--force").code == 0
-
-
 def test_the_best_by_a_misspelt_metric_is_not_a_policy(cli: Cli, history: Store) -> None:
     done = cli("--store", history.path, "prune", "--keep-best", "min:los")
     assert (done.code, done.err) == (3, "deltackpt: no commit has a metric 'los'; metrics are 'loss'\n")

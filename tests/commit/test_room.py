@@ -83,3 +83,14 @@ def test_files_are_asked_too(store: Store, tmp_path: Path) -> None:
     save_file({"w": NOISE, "b": NOISE[:100]}, tmp_path / "model.safetensors")
     with pytest.raises(NoRoomError):
         opened(store.path, Free(1000)).commit_path(tmp_path / "model.safetensors")
+
+
+def test_rounded_copies_need_no_room(store: Store) -> None:
+    weights = np.random.default_rng(2).standard_normal(SIZE // 4).astype(np.float32)
+    store.commit({"w": weights}, step=1)
+    copy = weights.astype(np.float16)
+    opened(store.path, Free(20_000)).commit({"w": weights, "half": copy}, step=2)
+    opened(store.path, Free(20_000)).commit({"alone": copy}, branch="half")
+    other = np.random.default_rng(3).standard_normal(SIZE // 4).astype(np.float32)
+    with pytest.raises(NoRoomError):
+        opened(store.path, Free(SIZE // 3)).commit({"w": other, "half": other.astype(np.float16)}, step=3)

@@ -231,3 +231,22 @@ def test_data_out_of_the_folder_is_never_looked_at(
         store.commit_path(path)
         assert "m.onnx: the location of tensor 'w' at byte " in caplog.text
     assert store.resolve("main").logical_bytes < 1000
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_tensor_of_a_type_that_is_not_known_needs_its_file_too(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, there: bool
+) -> None:
+    (folder := tmp_path / "f").mkdir()
+    proto = onnx.TensorProto(name="w", data_type=250, dims=[4], data_location=onnx.TensorProto.EXTERNAL)
+    proto.external_data.extend([onnx.StringStringEntryProto(key="location", value="m.data")])
+    (folder / "m.onnx").write_bytes(
+        onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], [proto])).SerializeToString()
+    )
+    if there:
+        (folder / "m.data").write_bytes(bytes(1000))
+    store.commit_path(folder)
+    told = f"{folder}/m.onnx: the file that holds its tensors would not be committed: 'm.data';"
+    assert [told in line for line in said(caplog)] == ([] if there else [True])
+    store.checkout("main", tmp_path / "back")
+    assert sorted(path.name for path in (tmp_path / "back").iterdir()) == sorted(path.name for path in folder.iterdir())

@@ -197,7 +197,7 @@ def test_values_are_a_key(tmp_path: Path) -> None:
     [
         ({"w" * 64: torch.ones(2)}, "the name has 64 bytes, GGUF takes 63; shorten it with --rename"),
         ({"π" * 32: torch.ones(2)}, "the name has 64 bytes"),
-        ({"": torch.ones(2)}, "rename it with --rename"),
+        ({"": torch.ones(2)}, "has no name, which .* needs; give it one with --rename"),
         ({"w": torch.ones(1, 1, 1, 1, 2)}, "has 5 dimensions, GGUF has 4 at most"),
         ({"w": torch.ones(2, dtype=torch.complex64)}, "GGUF has no complex64; leave it out with --select"),
         ({"w": torch.ones(2, dtype=torch.bool)}, "GGUF has no bool"),

@@ -52,7 +52,7 @@ def test_the_folder_has_all_that_from_pretrained_needs(tmp_path: Path, options: 
     assert program("--store", "store", "commit", "checkpoint-500", cwd=tmp_path).code == 0
     for name, command in commands.items():
         done = program("--store", "store", *command, "--format", "hf", *options, cwd=tmp_path)
-        assert (done.code, done.err) == (0, "")
+        assert (done.code, done.err) == (0, "trainer_state.json: no tensors there; left behind\n")
         folder = tmp_path / name
         loaded = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         dtype = torch.bfloat16 if "bf16" in options else torch.float32

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 import zarr
 from onnx import helper, numpy_helper
 from samples import read_back
@@ -184,6 +186,23 @@ def test_a_sparse_tensor_is_more_than_its_parts(tmp_path: Path) -> None:
 def test_an_archive_that_is_compressed_says_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"'args' in in\.npz: a compressed array cannot be converted"):
         convert_path(str(packed_npz(tmp_path)), str(tmp_path / "out.pt"), Conversion("pt"))
+
+
+def test_values_of_a_distributed_checkpoint_are_named(store: Store, tmp_path: Path) -> None:
+    state = {"model": {"w": torch.ones(2)}, "optim": {"param_groups": [{"lr": 0.1}]}, "step": 3}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save(state, checkpoint_id=tmp_path / "run", no_dist=True)
+    store.commit_path(tmp_path / "run")
+    told = r"'optimizer/optim\.param_groups\.0\.lr' in __0_0\.distcp: a value that is no tensor and 1 more cannot be"
+    with pytest.raises(InvalidInputError, match=told):
+        convert_path(str(tmp_path / "run"), str(tmp_path / "out.pt"), Conversion("pt"))
+    with pytest.raises(InvalidInputError, match=told):
+        store.export("main", tmp_path / "out.pt", Conversion("pt"))
+    convert_path(str(tmp_path / "run"), str(tmp_path / "model.pt"), Conversion("pt"), part="model")
+    assert read_back(tmp_path / "model.pt") == {"model.w": ONES}
+    convert_path(str(tmp_path / "run"), str(tmp_path / "all.pt"), Conversion("pt", lossy=True))
+    assert read_back(tmp_path / "all.pt") == {"model/model.w": ONES}
 
 
 def test_in_a_folder_names_begin_with_the_part(store: Store, tmp_path: Path) -> None:

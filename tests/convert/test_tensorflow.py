@@ -72,7 +72,7 @@ def test_a_commit_is_written_in_shards(store: Store, tmp_path: Path) -> None:
             {"w": torch.ones(2, dtype=torch.uint8).view(torch.bits8)},
             "TensorFlow has no bits8; leave it out with --select",
         ),
-        ({"": torch.ones(2)}, "rename it with --rename"),
+        ({"": torch.ones(2)}, "a tensor has no name, which TensorFlow needs; give it one with --rename"),
     ],
 )
 def test_what_is_refused_before_anything_is_written(tmp_path: Path, tensors: dict[str, Any], told: str) -> None:

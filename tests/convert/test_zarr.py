@@ -138,7 +138,7 @@ def test_a_fill_value_of_no_such_type_is_no_array(tmp_path: Path, fill: Any) -> 
 
 def test_an_array_by_itself_needs_a_name(tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "in", data=np.arange(6.0), chunks=(4,), compressors=None)
-    with pytest.raises(InvalidInputError, match="rename it with --rename"):
+    with pytest.raises(InvalidInputError, match="give it one with --rename"):
         convert_path(str(tmp_path / "in"), str(tmp_path / "out.npz"), Conversion("npz"))
     renaming = Renaming.of("^$=>w")
     convert_path(str(tmp_path / "in"), str(tmp_path / "out.npz"), Conversion("npz", Changes(renamings=(renaming,))))

@@ -16,7 +16,9 @@ from deltackpt.cli.paths import PATH
 from deltackpt.cli.progress import Bar
 from deltackpt.cli.settings import Settings, json_option, shared_options
 from deltackpt.cli.text import shown, size
+from deltackpt.convert.formats import missed_by
 from deltackpt.errors import InvalidInputError
+from deltackpt.fs.target import refuse_existing
 from deltackpt.history.commits import Commit
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ def command(
     with open_store(settings, ref) as store:
         commits = list(store.log(ref.ref)) if whole_line else [store.resolve(ref.ref)]
         targets = _targets(store, output, commits)
+        if whole_line and not force:
+            refuse_existing([target for target, _ in targets])
         plain = sum(c.logical_bytes if part is None else c.part_named(part).nbytes for c in commits)
         made = []
         with Bar(settings, "writing", plain) as bar:
@@ -76,6 +80,7 @@ def command(
                     bar.advance(written)
                 else:
                     written = store.checkout(commit, target, part=part, names=names, force=force, progress=bar.advance)
+                    _tell_format(target)
                 made.append(_Written(target, written, commit, part))
     settings.report(
         lambda: [one.document for one in made] if whole_line else made[0].document, lambda: [one.line for one in made]
@@ -99,6 +104,14 @@ class _Written:
     @property
     def line(self) -> str:
         return f"wrote {shown(self.target)}, {size(self.size)}, from {self.commit.description}"
+
+
+def _tell_format(target: str) -> None:
+    """A line about a file whose name promises another format than it has."""
+    if (missed := missed_by(target)) is not None:
+        promised, found = missed
+        how = "as safetensors" if found == "safetensors" else "as it was committed"
+        click.echo(f"{shown(target)} is written {how}; --format {promised} converts", err=True)
 
 
 def _targets(store: Store, template: str, commits: Sequence[Commit]) -> list[tuple[str, Commit]]:

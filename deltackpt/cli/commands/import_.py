@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,11 +72,13 @@ def command(settings: Settings, paths: Sequence[str], branch: str, dry_run: bool
 def _adopted(settings: Settings, store: Store, found: Findings, branch: str, remove: bool) -> list[Adopted]:
     """Import what was found. When that is interrupted, what is done is told."""
     checkpoints, adopted = found.checkpoints, []
+    ends = list(accumulate(one.place.nbytes for one in checkpoints))
     try:
-        with Bar(settings, "importing", len(checkpoints), "checkpoints") as bar:
-            for one in store.adopt(checkpoints, branch=branch, remove_originals=remove):
+        with Bar(settings, "importing", ends[-1] if ends else 0) as bar:
+            progress = bar.advance
+            for one in store.adopt(checkpoints, branch=branch, remove_originals=remove, progress=progress):
                 adopted.append(one)
-                bar.reached(len(adopted), len(checkpoints))
+                bar.reached(ends[len(adopted) - 1], ends[-1])
     except BaseException:
         if adopted and not settings.as_json:
             for one in adopted:
@@ -128,7 +131,7 @@ def _plan(one: FoundCheckpoint) -> dict[str, Any]:
 
 
 def _document(one: Adopted) -> dict[str, Any]:
-    told = {"commit": str(one.commit.id), "known": one.known, "removed": one.removed}
+    told = {"commit": str(one.commit.id), "known": one.known, "compared": one.compared, "removed": one.removed}
     return {**_plan(one.found), **told, "bytes": one.commit.logical_bytes, "added": one.commit.stored_bytes}
 
 
@@ -157,7 +160,8 @@ def _settled(one: Settled) -> str:
 def _line(one: Adopted) -> str:
     how = "known" if one.known else f"{size(one.commit.logical_bytes)}, {added(one.commit)}"
     gone = ", removed" if one.removed else ""
-    return f"[{one.commit.id.short}] {step(one.commit)}, {_named(one.found)}, {how}, equal{gone}"
+    equal = ", equal" if one.compared else ""
+    return f"[{one.commit.id.short}] {step(one.commit)}, {_named(one.found)}, {how}{equal}{gone}"
 
 
 def _left(paths: Sequence[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from deltackpt.formats.checksums import Checksum
 from deltackpt.formats.dcp.metadata import Item
 from deltackpt.formats.pickles.paths import Step
 from deltackpt.formats.pytorch import Entries, Namer, read_saved
-from deltackpt.formats.reading import Reading
+from deltackpt.formats.reading import Reading, Unread
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan, with_literals
 from deltackpt.formats.wording import complaint, quoted
@@ -41,6 +41,7 @@ class _Collected:
         self._namer = Namer()
         self._tensors: list[TensorSpan] = []
         self._checksums: list[Checksum] = []
+        self._unread: list[Unread] = []
         self.warning: FormatError | None = None
 
     def warn(self, error: FormatError) -> None:
@@ -54,13 +55,19 @@ class _Collected:
             return
         saved = read_saved(self._file, entries, self._namer, Step(None, found.name))
         self._tensors += saved.tensors
+        if not saved.tensors:
+            self.leave(found.name, "a value that is no tensor")
         self._checksums += saved.checksums
         if saved.warning is not None:
             self.warn(saved.warning)
 
+    def leave(self, name: str, what: str) -> None:
+        """Note what stays bytes though nothing is wrong with it."""
+        self._unread.append(Unread(name, what))
+
     def reading(self) -> Reading:
         spans = with_literals(self._tensors, self._file.size)
-        return Reading(NAME, spans, self.warning, None, tuple(self._checksums))
+        return Reading(NAME, spans, self.warning, None, tuple(self._checksums), tuple(self._unread))
 
 
 def read_shard(file: SourceFile, items: Iterable[Item] | None = None) -> Reading:
@@ -88,6 +95,7 @@ def _located(file: SourceFile, items: Iterable[Item], collected: _Collected) -> 
                 raise FormatError(complaint(file.name, what, item.offset, f"bytes {end} to {file.size}", found))
             end = stop
             if item.transforms:
+                collected.leave(item.name, f"bytes that went through {', '.join(item.transforms)}")
                 continue
             archive = read_archive(file, stop)
             if archive.start != item.offset:

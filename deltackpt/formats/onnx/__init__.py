@@ -3,6 +3,7 @@
 ``limits``  the stated limits            ``codes``  element types by number
 ``tensor_proto``  one tensor's message   ``walk``   all tensors of a model, named
 ``reader``  a model as spans             ``external``  what a model says of other files
+``properties``  what it says beside its tensors
 """
 
 from deltackpt.formats.onnx.external import ExternalTensor, external_tensors

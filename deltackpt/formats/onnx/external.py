@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from deltackpt.errors import UnsafeError
 from deltackpt.formats.names import SAFE_NAME, is_unsafe
 from deltackpt.formats.onnx.tensor_proto import TensorProto, declared
-from deltackpt.formats.onnx.walk import walk
+from deltackpt.formats.onnx.walk import ModelTensor, walk
 from deltackpt.formats.protobuf import Wire
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan
@@ -21,25 +21,34 @@ _WHOLE = re.compile(r"[0-9]{1,19}")
 
 @dataclass(frozen=True, slots=True)
 class ExternalTensor:
-    """A tensor in the file ``location``, a relative path of plain steps, seen from the folder of the model."""
+    """A tensor in the file ``location``, a relative path of plain steps, seen from the folder of the model.
+
+    ``span`` is None for one whose type is not in the table.
+    """
 
     location: str
-    span: TensorSpan
+    span: TensorSpan | None
 
 
 def external_tensors(file: SourceFile) -> Iterator[ExternalTensor]:
     """Those of the model ``file``, in its order. The other files are not looked at.
 
-    A type that is not in the table gives nothing. Raises what the reader of models raises, and UnsafeError for a
+    Raises what the reader of models raises, and UnsafeError for a
     location outside of the model's folder. Keys that are not known are ignored.
     """
     for wire, tensor in walk(file):
-        if tensor.proto.external is not None and (found := declared(wire, tensor.proto)):
-            (dtype, shape), length = found
-            _check_length(wire, tensor.proto, length)
-            offset = _number(wire, tensor.proto, "offset") or 0
-            location = _location(wire, tensor.proto)
-            yield ExternalTensor(location, TensorSpan(tensor.name, dtype, shape, offset, length))
+        if tensor.proto.external is not None:
+            span = _span(wire, tensor)
+            yield ExternalTensor(_location(wire, tensor.proto), span)
+
+
+def _span(wire: Wire, tensor: ModelTensor) -> TensorSpan | None:
+    found = declared(wire, tensor.proto)
+    if found is None:
+        return None
+    (dtype, shape), length = found
+    _check_length(wire, tensor.proto, length)
+    return TensorSpan(tensor.name, dtype, shape, _number(wire, tensor.proto, "offset") or 0, length)
 
 
 def _location(wire: Wire, tensor: TensorProto) -> str:

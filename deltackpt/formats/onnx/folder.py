@@ -15,9 +15,11 @@ def read_tensors(folder: Folder, model: str) -> TensorsByFile:
     with folder.open_file(model) as file:
         for tensor in external_tensors(file):
             path = posixpath.join(posixpath.dirname(model), tensor.location)
-            if path != model:
-                found.setdefault(path, {}).setdefault((tensor.span.offset, tensor.span.length), tensor.span)
-    return {path: list(tensors.values()) for path, tensors in found.items()}
+            tensors, span = found.setdefault(path, {}), tensor.span
+            if span is not None:
+                tensors.setdefault((span.offset, span.length), span)
+    found.pop(model, None)
+    return {path: list(tensors.values()) or None for path, tensors in found.items()}
 
 
 ONNX_DATA = FolderFormat("onnx-data", lambda path: path.endswith(".onnx"), read_tensors)

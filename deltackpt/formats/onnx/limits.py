@@ -22,3 +22,7 @@ MAX_TENSOR_BYTES = (1 << 63) - 1
 
 MAX_LOCATION_BYTES = 4096
 MAX_EXTERNAL_KEYS = 64
+
+MAX_PROPERTIES = 1 << 16
+MAX_PROPERTY_BYTES = 100_000_000
+"""Of a key or a value: as much as a header of safetensors has, which may come to stand there."""
