@@ -20,3 +20,8 @@ MARK = "*"
 def stable(path: str) -> str:
     """``path`` with each step number, and each metric's value, replaced by ``*``."""
     return _METRIC.sub(rf"\g<1>{MARK}", _STEP.sub(rf"\g<1>\g<2>{MARK}", path))
+
+
+def numbers(path: str) -> tuple[int, ...]:
+    """The numbers of steps in ``path``, in its order."""
+    return tuple(int(number) for _, _, number in _STEP.findall(path))

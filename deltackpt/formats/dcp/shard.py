@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from deltackpt.errors import FormatError, LimitError, UnsupportedError
+from deltackpt.formats.buffered import BufferedFile
 from deltackpt.formats.checksums import Checksum
 from deltackpt.formats.dcp.metadata import Item
 from deltackpt.formats.pickles.paths import Step
@@ -69,8 +70,9 @@ def read_shard(file: SourceFile, items: Iterable[Item] | None = None) -> Reading
     Never raises for what the file holds: an item that is not there, overlaps another, or is damaged stays bytes, and
     the first such is the warning.
     """
-    collected = _Collected(file)
-    found = _scanned(file, collected) if items is None else _located(file, items, collected)
+    near = BufferedFile.over(file)
+    collected = _Collected(near)
+    found = _scanned(near, collected) if items is None else _located(near, items, collected)
     for archive in found:
         collected.add(archive)
     return collected.reading()
