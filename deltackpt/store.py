@@ -704,7 +704,8 @@ class Store:
         from deltackpt.content.path import path_content
         from deltackpt.fs.file_set import FileSet
 
-        with path_content(path if isinstance(path, FileSet) else os.fsdecode(path), strict=strict) as content:
+        place = path if isinstance(path, FileSet) else os.fsdecode(path)
+        with path_content(place, strict=strict, executor=self._repository.executor) as content:
             if strict and content.warnings:
                 raise content.warnings[0]
             return self._commit(content, request, progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from deltackpt.content.exported import ExportedState, exported_state
@@ -41,17 +42,24 @@ class Described:
 
 
 def described(
-    path: str, file: SourceFile, reading: Reading, folder: FolderReading, described_at: str, *, strict: bool
+    path: str,
+    file: SourceFile,
+    reading: Reading,
+    folder: FolderReading,
+    described_at: str,
+    *,
+    strict: bool,
+    executor: Executor | None,
 ) -> Described:
     """A file with its checksums compared. What is wrong with it is raised when ``strict``, else kept as the warning.
 
-    ``folder`` is what was made of the files around it, among which it stands at ``described_at``. That a file of a
+    The threads of ``executor`` help. ``folder`` is what was made of the files around it, among which it stands at ``described_at``. That a file of a
     folder, or a text, is of no known kind is nothing wrong, unless its name promises tensors: then it is empty, a page
     that says why a download failed, or a pointer of Git LFS.
     """
     absent = _absent(file, folder.absent.get(described_at, ()))
     own = None if reading.format == UNKNOWN and absent is not None else _own_warning(path, file, reading)
-    warning = folder.refusals.get(described_at) or own or first_mismatch(file, reading.checksums)
+    warning = folder.refusals.get(described_at) or own or first_mismatch(file, reading.checksums, executor)
     if warning is not None and strict:
         raise warning
     exported = exported_state(file) if reading.format == "safetensors" and reading.warning is None else None

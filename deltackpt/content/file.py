@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 
 from deltackpt.content.assembly import Assembly
@@ -19,16 +20,16 @@ from deltackpt.history.objects import FilesSkeleton
 
 
 @contextmanager
-def file_content(path: str, *, strict: bool = False) -> Iterator[Content]:
+def file_content(path: str, *, strict: bool = False, executor: Executor | None = None) -> Iterator[Content]:
     """A checkpoint file, open while the block runs.
 
     What is damaged, or understood by no reader, is kept as plain bytes, and the warnings say what was wrong; with
-    ``strict`` that is raised.
+    ``strict`` that is raised. The threads of ``executor`` help to find it.
     """
     with open_source(path) as file:
         name = os.path.basename(os.path.abspath(path))
         alone = read_folder(Folder({name: file.size}, lambda _: nullcontext(file)))
-        found = described("", file, read(file), alone, name, strict=strict)
+        found = described("", file, read(file), alone, name, strict=strict, executor=executor)
         assembly = Assembly()
         stated = assembly.alone(found)
         entry = entry_of_file(stated, file.mode, file.modified_ns)

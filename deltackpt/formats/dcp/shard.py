@@ -14,7 +14,7 @@ from deltackpt.formats.buffered import BufferedFile
 from deltackpt.formats.checksums import Checksum
 from deltackpt.formats.dcp.metadata import Item
 from deltackpt.formats.pickles.paths import Step
-from deltackpt.formats.pytorch import Entries, Namer, read_saved
+from deltackpt.formats.pytorch import Entries, Namer, Pickles, read_saved
 from deltackpt.formats.reading import Reading
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan, with_literals
@@ -40,6 +40,7 @@ class _Collected:
     def __init__(self, file: SourceFile) -> None:
         self._file = file
         self._namer = Namer()
+        self._pickles = Pickles(file)
         self._tensors: list[TensorSpan] = []
         self._checksums: list[Checksum] = []
         self.warning: FormatError | None = None
@@ -53,7 +54,7 @@ class _Collected:
             text = complaint(self._file.name, "an archive", found.archive.start, "one of torch.save", "another")
             self.warn(UnsupportedError(text))
             return
-        saved = read_saved(self._file, entries, self._namer, Step(None, found.name))
+        saved = read_saved(self._pickles, entries, self._namer, Step(None, found.name))
         self._tensors += saved.tensors
         self._checksums += saved.checksums
         if saved.warning is not None:
