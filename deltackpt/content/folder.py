@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from deltackpt.content.assembly import Assembly
 from deltackpt.content.content import Content
-from deltackpt.content.described import Described, described, warnings_of
+from deltackpt.content.described import Compare, Described, comparing, described, warnings_of
 from deltackpt.content.entries import files_by_part
 from deltackpt.content.layout import homes
 from deltackpt.errors import UnsafeError
@@ -53,12 +53,12 @@ def _content(
         found = walk(root, path, members)
         tree = _Tree(path, root, stack.enter_context(OpenFiles(root, path, found)), found, members)
         tree.check_links()
-        files = tree.read(strict=strict, executor=executor)
+        files = tree.read(comparing(stack, executor))
         assembly = Assembly()
         stated = {one.file.described.path: one for one in assembly.folder(files, homes(files))}
         skeletons = files_by_part(name, tree.found, stated)
         parts = tuple(assembly.part(name, skeletons.get(name)) for name in assembly.trees)
-        warnings = warnings_of(files)
+        warnings = warnings_of(files, strict=strict)
         yield Content(parts, warnings, tree.check_unchanged)
 
 
@@ -87,13 +87,13 @@ class _Tree:
                     " what it points to would not be committed; put the file itself there"
                 )
 
-    def read(self, *, strict: bool, executor: Executor | None) -> list[Described]:
-        """Every file, read."""
+    def read(self, compare: Compare) -> list[Described]:
+        """Every file, read; their checksums are being compared."""
         files = [one for one in self.found if isinstance(one, FoundFile)]
         sources = {file.path: self._source(file) for file in files}
         sizes = {file.path: file.size for file in files}
         reading = read_folder(Folder(sizes, lambda path: nullcontext(sources[path]), self.links))
-        return [_described(path, source, reading, strict=strict, executor=executor) for path, source in sources.items()]
+        return [_described(path, source, reading, compare) for path, source in sources.items()]
 
     def _source(self, file: FoundFile) -> SourceFile:
         shown = shown_path(os.path.join(self.name, file.path))
@@ -111,16 +111,14 @@ class _Tree:
                 raise changed(os.path.join(self.name, path))
 
 
-def _described(
-    path: str, file: SourceFile, folder: FolderReading, *, strict: bool, executor: Executor | None
-) -> Described:
+def _described(path: str, file: SourceFile, folder: FolderReading, compare: Compare) -> Described:
     """The file as the description of another file, or a reader, understands it."""
     own = folder.files.get(path)
     if own is None or own.format != "distcp":
         sniffed = read(file)
         own = sniffed if own is None or (sniffed.format != UNKNOWN and sniffed.warning is None) else own
     own = replace(own, unread=tuple(_not_elsewhere(own.unread, folder)))
-    return described(path, file, own, folder, path, strict=strict, executor=executor)
+    return described(path, file, own, folder, path, compare)
 
 
 def _not_elsewhere(unread: Sequence[Unread], folder: FolderReading) -> Iterator[Unread]:

@@ -1,7 +1,7 @@
 """A file for a reader that looks at many small things close together, such as the headers of archives in a row.
 
 Asking the system for fifty bytes costs as much as asking for thousands: so what lies around a piece is kept for the
-next one. Two places are kept, since the directory of an archive is at its end and leads back to its start, which lies
+next one. A few places are kept, since the directory of an archive is at its end and leads back to its start, which lies
 at the end of the archive before.
 """
 
@@ -15,13 +15,14 @@ from deltackpt.formats.source_file import SourceFile
 
 _AROUND = 4096
 _LONGEST_KEPT = 1024
+_PLACES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class BufferedFile(SourceFile):
     """A file with the bytes around the last short pieces at hand; for one thread."""
 
-    _kept: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=2), init=False, repr=False)
+    _kept: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_PLACES), init=False, repr=False)
 
     @classmethod
     def over(cls, file: SourceFile) -> Self:
