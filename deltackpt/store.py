@@ -712,9 +712,10 @@ class Store:
         from deltackpt.content.path import path_content
         from deltackpt.fs.file_set import FileSet
 
-        if not isinstance(path, FileSet):
-            refuse_own_files(os.fsdecode(path), self.path)
-        with path_content(path if isinstance(path, FileSet) else os.fsdecode(path), strict=strict) as content:
+        place = path if isinstance(path, FileSet) else os.fsdecode(path)
+        if isinstance(place, str):
+            refuse_own_files(place, self.path)
+        with path_content(place, strict=strict, executor=self._repository.executor) as content:
             if strict and content.warnings:
                 raise content.warnings[0]
             return self._commit(content, request, progress)

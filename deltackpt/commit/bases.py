@@ -29,7 +29,10 @@ class Borrowed:
 def borrowed_bases(
     repository: Repository, content: Content, parent: Mapping[str, StoredTensor], start: Start
 ) -> Borrowed:
-    """Bases for those tensors of ``content`` for which ``parent``, the parent commit's by name, has none."""
+    """Bases for those tensors of ``content`` for which ``parent``, the parent commit's by name, has none.
+
+    ``parent`` may have one of its tensors under several names.
+    """
     wanted = wanted_bases(content, parent, repository.chunks.facts.chunk_bytes)
     if not wanted:
         return Borrowed()
@@ -53,7 +56,7 @@ def _likely(
 ) -> Iterator[tuple[int, Iterable[StoredTensor]]]:
     """The parent, then the heads of branches, each with the number of its tensors."""
     if parent:
-        yield 0, parent.values()
+        yield 0, {stored.name: stored for stored in parent.values()}.values()
     for head in promising_heads(repository, content):
         if start.parent is None or head.id != start.parent.id:
             yield sum(part.tensors for part in head.parts), tensors_of(repository, head)

@@ -26,6 +26,7 @@ from deltackpt.chunkstore.transaction import Decision, StaleTransactionError, Tr
 from deltackpt.chunkstore.view import View
 from deltackpt.codec.encode import DEFAULT_BUDGET
 from deltackpt.commit.bases import Borrowed, borrowed_bases
+from deltackpt.commit.earlier import of_earlier_steps
 from deltackpt.commit.health import Found, Health, diagnose
 from deltackpt.commit.parts import TensorWriter, WrittenPart, write_objects
 from deltackpt.commit.request import CommitRequest
@@ -76,9 +77,10 @@ def _attempt(repository: Repository, content: Content, request: CommitRequest, s
         transaction = stack.enter_context(Transaction(repository.chunks, reader))
         # After the transaction has begun, or a gc could take what is found here and nobody would notice.
         bases = _parent_tensors(repository, start.parent)
+        own = {**(bases or {}), **of_earlier_steps(content, bases or {})}
         # Where the parent is damaged nothing is relied on without reading it, so nothing is borrowed either.
-        borrowed = Borrowed() if bases is None else borrowed_bases(repository, content, bases, start)
-        lent, wide = {**(bases or {}), **borrowed.bases}, borrowed.wide
+        borrowed = Borrowed() if bases is None else borrowed_bases(repository, content, own, start)
+        lent, wide = {**own, **borrowed.bases}, borrowed.wide
         # What the search has read is at hand now, and may make room as this commit goes on.
         reader.cache.begin()
         known = reader.locate(chunk for tensor in chain(lent.values(), wide.values()) for chunk in tensor.chunks)

@@ -26,13 +26,21 @@ from deltackpt.tensor.source import TensorSource
 class Stated:
     """A file whose bytes have their places. ``part`` is the one that its entry stands in.
 
-    ``key`` is where its state stands in that of the part, None for nowhere; ``notes`` say what was not understood.
+    ``key`` is where its state stands in that of the part, None for nowhere; ``unread`` is what was not understood.
     """
 
     file: Shelved
     part: str
     key: str | None
-    notes: tuple[Note, ...]
+    unread: tuple[Note, ...]
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What is said of the file; waits until its checksums are compared."""
+        described = self.file.described
+        # A reader that lists its tensors says more of those that are not there.
+        said = (described.warning, None if described.reading.unread else described.absent)
+        return (*(str(one) for one in said if one is not None), *self.unread)
 
 
 @dataclass(slots=True)
@@ -59,13 +67,13 @@ class Assembly:
         tree = MappingNode(Tag.DICT, [], []) if found.tree is None else found.tree
         root, parts = split(tree, home.inner)
         self.trees = {ROOT: root, **parts}
-        return Stated(shelved, ROOT, AT_THE_TOP, _notes(file, found, home))
+        return Stated(shelved, ROOT, AT_THE_TOP, _unread(file, found, home))
 
     def folder(self, files: Sequence[Described], homes: Mapping[str, Home]) -> list[Stated]:
         """Take in the files of a folder."""
         shelved = self._shelved(files, homes)
         states: dict[str, PartStates] = {}
-        notes = [self._stated(file, homes[file.described.path], states) for file in shelved]
+        unread = [self._stated(file, homes[file.described.path], states) for file in shelved]
         used = {home.part for home in homes.values()} | states.keys() | self._tables.parts
         keys: dict[str, str] = {}
         for part in (role for role in ROLES if role != ROOT and role in used):
@@ -75,8 +83,8 @@ class Assembly:
         self.trees = {ROOT: root, **self.trees}
         keys |= found
         return [
-            Stated(file, homes[file.described.path].part, keys.get(file.described.path), note)
-            for file, note in zip(shelved, notes, strict=True)
+            Stated(file, homes[file.described.path].part, keys.get(file.described.path), not_understood)
+            for file, not_understood in zip(shelved, unread, strict=True)
         ]
 
     def part(self, name: str, files: FilesSkeleton | None) -> ContentPart:
@@ -115,7 +123,7 @@ class Assembly:
             bare = isinstance(found.tree, TensorNode)
             by_name = flat_dict(file.described.reading.format, file.by_name) if bare else None
             states.setdefault(home.part, PartStates()).add(path, home.key, own_key, found.tree, by_name)
-        return _notes(file.described, found, home)
+        return _unread(file.described, found, home)
 
 
 def _by_part(file: Shelved, home: Home) -> dict[str, list[tuple[str, Row]]]:
@@ -128,8 +136,5 @@ def _by_part(file: Shelved, home: Home) -> dict[str, list[tuple[str, Row]]]:
     return found
 
 
-def _notes(file: Described, state: FileState, home: Home) -> tuple[Note, ...]:
-    # A reader that lists its tensors says more of those that are not there.
-    said = [one for one in (file.warning, None if file.reading.unread else file.absent) if one is not None]
-    unread = (*file.reading.unread, *state.unread)
-    return (*map(str, said), *((home.place(one.name)[1].rstrip("/"), one.what) for one in unread))
+def _unread(file: Described, state: FileState, home: Home) -> tuple[Note, ...]:
+    return tuple((home.place(one.name)[1].rstrip("/"), one.what) for one in (*file.reading.unread, *state.unread))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
 
 from deltackpt.content.content import Content
@@ -16,15 +17,19 @@ _log = logging.getLogger("deltackpt")
 
 
 @contextmanager
-def path_content(path: str | FileSet, *, strict: bool = False) -> Iterator[Content]:
-    """What stands at ``path``, open while the block runs. What is wrong with it is logged, or raised if ``strict``."""
-    with _opened(path, strict=strict) as content:
+def path_content(path: str | FileSet, *, strict: bool = False, executor: Executor | None = None) -> Iterator[Content]:
+    """What stands at ``path``, open while the block runs. What is wrong with it is logged, or raised if ``strict``.
+
+    The threads of ``executor`` help to find it.
+    """
+    with _opened(path, strict=strict, executor=executor) as content:
         for warning in content.warnings:
             _log.warning("%s; kept as it is", warning)
         yield content
 
 
-def _opened(path: str | FileSet, *, strict: bool) -> AbstractContextManager[Content]:
+def _opened(path: str | FileSet, *, strict: bool, executor: Executor | None) -> AbstractContextManager[Content]:
     if isinstance(path, FileSet):
-        return file_set_content(path, strict=strict)
-    return folder_content(path, strict=strict) if os.path.isdir(path) else file_content(path, strict=strict)
+        return file_set_content(path, strict=strict, executor=executor)
+    content = folder_content if os.path.isdir(path) else file_content
+    return content(path, strict=strict, executor=executor)

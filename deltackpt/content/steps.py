@@ -32,3 +32,8 @@ def unnumbered(path: str) -> str:
 def _unnumbered(name: str) -> str:
     found = _SEPARATED.sub("", name)
     return name if found == name else found.lstrip("-_.")
+
+
+def numbers(path: str) -> tuple[int, ...]:
+    """The numbers of steps in ``path``, in its order."""
+    return tuple(int(number) for _, _, number in _STEP.findall(path))

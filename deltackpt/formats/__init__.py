@@ -3,6 +3,7 @@
 ``spans``        what a reader yields: literal bytes and typed tensors that tile the file
 ``reading``      what became of a whole file: its spans, a warning, its nested state
 ``source_file``  a file that is being committed, read by range
+``buffered``     the same for many short reads close together
 ``file_tensor``  a tensor inside such a file, as a source of plain bytes
 ``checksums``    whether a file's bytes are still those that were written
 ``sniff``        the table of formats; which one a file is, by its content

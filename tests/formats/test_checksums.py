@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 from readings import as_file
 
-from deltackpt.formats.checksums import Checksum, first_mismatch
+from deltackpt.formats.checksums import Checksum, Comparison, first_mismatch
 
 RAW = bytes(range(256)) * 8192
 
@@ -30,3 +31,21 @@ def test_the_first_changed_part_is_named() -> None:
     assert str(found) == (
         rf"f: the bytes of 'data/\x1b' at byte 100; expected CRC-32 {parts[1].crc:08x}, found {crc:08x}"
     )
+
+
+def test_threads_find_the_same_first_part() -> None:
+    """While one waits for it nothing is lost, and once it is left nothing of the file is read."""
+    damaged = bytearray(RAW * 6)
+    parts = [
+        Checksum(f"p{at}", at, 1 << 20, zlib.crc32(damaged[at : at + (1 << 20)])) for at in range(0, 12 << 20, 1 << 20)
+    ]
+    for at in (11 << 20, 7 << 20):
+        damaged[at] ^= 1
+    with as_file(bytes(damaged)) as file, ThreadPoolExecutor(3) as threads:
+        with Comparison(file, parts, threads) as comparison:
+            assert str(comparison.mismatch) == str(first_mismatch(file, parts))
+            assert "'p7340032' at byte 7340032" in str(comparison.mismatch)
+        with Comparison(file, parts[:7], threads) as comparison, Comparison(file, parts, threads):
+            assert comparison.mismatch is None
+        with Comparison(file, parts, None) as comparison:
+            assert str(comparison.mismatch) == str(first_mismatch(file, parts))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -78,12 +81,11 @@ def test_every_rank_hears_of_a_failure_of_the_first(tmp_path: Path) -> None:
 
 
 SHARDED = """
-import os, sys
-os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": sys.argv[2], "RANK": "0", "WORLD_SIZE": "1"}
+import sys
 import torch, deltackpt
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-torch.distributed.init_process_group("gloo")
+torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=0, world_size=1)
 model = torch.nn.Linear(4, 2)
 fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
 try:
@@ -94,12 +96,9 @@ except deltackpt.DeltackptError as error:
 
 
 def test_a_model_that_is_sharded_is_refused_at_once(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-c", SHARDED, tmp_path / "s", port]
+    command = [sys.executable, "-c", SHARDED, tmp_path / "s", tmp_path / "meeting"]
     path = os.pathsep.join(entry for entry in sys.path if entry)
     ran = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True, timeout=200
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert ran.stdout == "model/weight: a tensor that is sharded over ranks cannot be stored by one of them\n"

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from deltackpt.errors import FormatError, LimitError, UnsupportedError
+from deltackpt.formats.buffered import BufferedFile
 from deltackpt.formats.checksums import Checksum
 from deltackpt.formats.dcp.metadata import Item
 from deltackpt.formats.pickles.paths import Step
-from deltackpt.formats.pytorch import Entries, Namer, read_saved
+from deltackpt.formats.pytorch import Entries, Namer, Pickles, read_saved
 from deltackpt.formats.reading import Reading, Unread
 from deltackpt.formats.source_file import SourceFile
 from deltackpt.formats.spans import TensorSpan, with_literals
@@ -39,6 +40,7 @@ class _Collected:
     def __init__(self, file: SourceFile) -> None:
         self._file = file
         self._namer = Namer()
+        self._pickles = Pickles(file)
         self._tensors: list[TensorSpan] = []
         self._checksums: list[Checksum] = []
         self._unread: list[Unread] = []
@@ -53,7 +55,7 @@ class _Collected:
             text = complaint(self._file.name, "an archive", found.archive.start, "one of torch.save", "another")
             self.warn(UnsupportedError(text))
             return
-        saved = read_saved(self._file, entries, self._namer, Step(None, found.name))
+        saved = read_saved(self._pickles, entries, self._namer, Step(None, found.name))
         self._tensors += saved.tensors
         if not saved.tensors:
             self.leave(found.name, "a value that is no tensor")
@@ -76,8 +78,9 @@ def read_shard(file: SourceFile, items: Iterable[Item] | None = None) -> Reading
     Never raises for what the file holds: an item that is not there, overlaps another, or is damaged stays bytes, and
     the first such is the warning.
     """
-    collected = _Collected(file)
-    found = _scanned(file, collected) if items is None else _located(file, items, collected)
+    near = BufferedFile.over(file)
+    collected = _Collected(near)
+    found = _scanned(near, collected) if items is None else _located(near, items, collected)
     for archive in found:
         collected.add(archive)
     return collected.reading()

@@ -93,10 +93,10 @@ class _Machine:
                 tape.cut("an opcode")
             tape.at = at + 1
             opcode = data[at]
-            if (literal := LITERALS.get(opcode)) is not None:
-                self.stack.top.append(literal(tape))
-            elif (act := _ACTS.get(opcode)) is not None:
+            if (act := _ACTS.get(opcode)) is not None:
                 act(self)
+            elif (literal := LITERALS.get(opcode)) is not None:
+                self.stack.push(literal(tape))
             elif opcode == _STOP:
                 return self.stack.pop()
             else:

@@ -93,12 +93,13 @@ class Stack:
         self._memo[index] = self.top[-1]
 
     def put_next(self) -> None:
-        self.put(len(self._memo))
+        self._memo[len(self._memo)] = self.top[-1]
 
     def get(self, index: int) -> None:
-        if index not in self._memo:
-            raise MisfitError("an opcode", "an object in the memo", f"none at {index}")
-        self.push(self._memo[index])
+        try:
+            self.top.append(self._memo[index])
+        except KeyError:
+            raise MisfitError("an opcode", "an object in the memo", f"none at {index}") from None
 
 
 def paired(items: list[Node]) -> list[tuple[Node, Node]]:

@@ -6,8 +6,8 @@
 ``names``    distinct names
 """
 
-from deltackpt.formats.pytorch.archive import Saved, read_saved, read_saved_file
+from deltackpt.formats.pytorch.archive import Pickles, Saved, read_saved, read_saved_file
 from deltackpt.formats.pytorch.entries import Entries
 from deltackpt.formats.pytorch.names import Namer
 
-__all__ = ["Entries", "Namer", "Saved", "read_saved", "read_saved_file"]
+__all__ = ["Entries", "Namer", "Pickles", "Saved", "read_saved", "read_saved_file"]

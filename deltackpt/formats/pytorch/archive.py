@@ -32,6 +32,8 @@ from deltackpt.formats.wording import complaint, quoted
 from deltackpt.formats.zips import Entry
 
 _LONGEST_BYTEORDER = 16
+_SHORT = 4096
+_MOST_KNOWN = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,38 @@ class Saved:
     checksums: tuple[Checksum, ...]
 
 
+class Pickles:
+    """Reads the pickles of one file. Short ones of equal bytes are one tree: a file of many archives repeats a few."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self.file = file
+        self._known: dict[bytes, Unpickled] = {}
+
+    def read(self, entry: Entry) -> Unpickled:
+        """The pickle in ``entry``, which is stored; FormatError or LimitError."""
+        if entry.length > MAX_PICKLE_BYTES:
+            _refuse(self.file, entry, f"at most {MAX_PICKLE_BYTES} bytes", str(entry.length), LimitError)
+        raw = self.file.read(entry.offset, entry.length)
+        if entry.crc and (crc := zlib.crc32(raw)) != entry.crc:
+            _refuse(self.file, entry, f"CRC-32 {entry.crc:08x}", f"{crc:08x}")
+        if (known := self._known.get(raw)) is not None:
+            return known
+        unpickled = read_pickle(raw, entry.offset, self.file.name)
+        # A fault says where in the file it is.
+        if len(raw) <= _SHORT and unpickled.fault is None and len(self._known) < _MOST_KNOWN:
+            self._known[raw] = unpickled
+        return unpickled
+
+
 def read_saved_file(file: SourceFile, entries: Entries) -> Reading:
     """A file that is one such archive."""
-    saved = read_saved(file, entries, Namer())
+    saved = read_saved(Pickles(file), entries, Namer())
     kind = "pytorch" if entries.constants is None else "torchscript"
     return Reading(kind, with_literals(saved.tensors, file.size), saved.warning, saved.state, saved.checksums)
 
 
-def read_saved(file: SourceFile, entries: Entries, namer: Namer, top: Step | None = None) -> Saved:
-    """The tensors of one archive, under names that begin at ``top``.
+def read_saved(pickles: Pickles, entries: Entries, namer: Namer, top: Step | None = None) -> Saved:
+    """The tensors of one archive in the file of ``pickles``, under names that begin at ``top``.
 
     Whatever does not fit is left out and becomes the warning; nothing is raised for it.
     """
@@ -60,7 +85,7 @@ def read_saved(file: SourceFile, entries: Entries, namer: Namer, top: Step | Non
     warning, state = None, None
     for folder, entry, here in entries.pickles(top):
         try:
-            if (content := _content(file, entries, folder, entry)) is None:
+            if (content := _content(pickles, entries, folder, entry)) is None:
                 continue
         except FormatError as error:
             warning = warning or error.with_traceback(None)
@@ -81,12 +106,12 @@ class _Content:
     misplaced: FormatError | None
 
 
-def _content(file: SourceFile, entries: Entries, folder: str, entry: Entry) -> _Content | None:
+def _content(pickles: Pickles, entries: Entries, folder: str, entry: Entry) -> _Content | None:
     """None when there is nothing to find: the pickle is packed, or the tensors are those of a big-endian host."""
-    if not entry.is_stored or not _is_little_endian(file, entries):
+    if not entry.is_stored or not _is_little_endian(pickles.file, entries):
         return None
-    unpickled = _unpickled(file, entry)
-    return _Content(unpickled, *_places(file, entries, folder, unpickled))
+    unpickled = pickles.read(entry)
+    return _Content(unpickled, *_places(pickles.file, entries, folder, unpickled))
 
 
 def _is_little_endian(file: SourceFile, entries: Entries) -> bool:
@@ -98,15 +123,6 @@ def _is_little_endian(file: SourceFile, entries: Entries) -> bool:
     if order not in (b"little", b"big"):
         _refuse(file, entry, "little or big", repr(order))
     return order == b"little"
-
-
-def _unpickled(file: SourceFile, entry: Entry) -> Unpickled:
-    if entry.length > MAX_PICKLE_BYTES:
-        _refuse(file, entry, f"at most {MAX_PICKLE_BYTES} bytes", str(entry.length), LimitError)
-    raw = file.read(entry.offset, entry.length)
-    if entry.crc and (crc := zlib.crc32(raw)) != entry.crc:
-        _refuse(file, entry, f"CRC-32 {entry.crc:08x}", f"{crc:08x}")
-    return read_pickle(raw, entry.offset, file.name)
 
 
 def _places(

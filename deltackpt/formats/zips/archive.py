@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import NoReturn
 
 from deltackpt.errors import FormatError
 from deltackpt.formats.source_file import SourceFile
-from deltackpt.formats.wording import complaint, quoted
+from deltackpt.formats.wording import complaint
 from deltackpt.formats.zips.directory import Entry, read_entries
 from deltackpt.formats.zips.end import find_directory
 
@@ -32,14 +33,16 @@ def read_archive(file: SourceFile, stop: int) -> Archive:
     """
     directory = find_directory(file, stop)
     entries = sorted(read_entries(file, directory), key=attrgetter("header"))
-    end, previous = directory.start, "the archive's start"
+    end, before = directory.start, None
     for entry in entries:
-        _follows(file, entry.header, end, f"entry {quoted(entry.name)}", previous)
-        end, previous = entry.end, f"entry {quoted(entry.name)}"
-    _follows(file, directory.offset, end, "the directory", previous)
+        if entry.header < end:
+            _refuse_overlap(file, entry.title, entry.header, end, before)
+        end, before = entry.end, entry
+    if directory.offset < end:
+        _refuse_overlap(file, "the directory", directory.offset, end, before)
     return Archive(directory.start, stop, tuple(entries))
 
 
-def _follows(file: SourceFile, start: int, end: int, what: str, previous: str) -> None:
-    if start < end:
-        raise FormatError(complaint(file.name, f"{what} overlaps {previous}", start, f"offset {end}", str(start)))
+def _refuse_overlap(file: SourceFile, what: str, start: int, end: int, before: Entry | None) -> NoReturn:
+    previous = "the archive's start" if before is None else before.title
+    raise FormatError(complaint(file.name, f"{what} overlaps {previous}", start, f"offset {end}", str(start)))

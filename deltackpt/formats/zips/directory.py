@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from deltackpt.errors import FormatError, LimitError, UnsafeError, UnsupportedError
 from deltackpt.formats.names import SAFE_NAME, is_unsafe
@@ -28,8 +27,7 @@ from deltackpt.formats.zips.headers import (
 from deltackpt.formats.zips.limits import MAX_NAME_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One file in an archive. Its ``length`` bytes as they are stored stand at ``offset`` of the file.
 
     ``size`` is what they unpack to, ``crc`` the CRC-32 of that, ``header`` where the local header begins.
@@ -51,6 +49,10 @@ class Entry:
     @property
     def end(self) -> int:
         return self.offset + self.length
+
+    @property
+    def title(self) -> str:
+        return _title(self.name)
 
 
 def read_entries(file: SourceFile, directory: Directory) -> Iterator[Entry]:
@@ -79,8 +81,7 @@ def read_entries(file: SourceFile, directory: Directory) -> Iterator[Entry]:
         _refuse(file, "the directory", directory.offset + at, "its end", f"{len(raw) - at} more bytes")
 
 
-@dataclass(frozen=True, slots=True)
-class _Described:
+class _Described(NamedTuple):
     """An entry as the directory describes it at byte ``at``."""
 
     name: str
@@ -88,6 +89,15 @@ class _Described:
     header: CentralHeader
     extra: bytes
     at: int
+
+    @property
+    def title(self) -> str:
+        return _title(self.name)
+
+
+def _title(name: str) -> str:
+    """What errors call an entry."""
+    return f"entry {quoted(name)}"
 
 
 def _name(file: SourceFile, raw: bytes, flags: int, at: int) -> str:
@@ -103,21 +113,21 @@ def _name(file: SourceFile, raw: bytes, flags: int, at: int) -> str:
 
 
 def _entry(file: SourceFile, directory: Directory, described: _Described) -> Entry:
-    central, what = described.header, f"entry {quoted(described.name)}"
+    central = described.header
     if central.flags & ENCRYPTED:
-        _refuse(file, what, described.at, "no encryption", f"flags {central.flags:#06x}", UnsupportedError)
+        _refuse(file, described.title, described.at, "no encryption", f"flags {central.flags:#06x}", UnsupportedError)
     size, packed, offset = _sizes(file, described)
     header = directory.start + offset
     local = _local_header(file, directory, described, header)
     if local.method != central.method:
-        _refuse(file, what, header, f"method {central.method}, as in the directory", local.method)
+        _refuse(file, described.title, header, f"method {central.method}, as in the directory", local.method)
     if not central.flags & SIZES_FOLLOW and not _agree(local, central):
-        _refuse(file, what, header, "the sizes and checksum of the directory", "others")
+        _refuse(file, described.title, header, "the sizes and checksum of the directory", "others")
     data = header + LOCAL.size + local.name_length + local.extra_length
     if data + packed > directory.offset:
-        _refuse(file, what, header, f"at most {max(0, directory.offset - data)} bytes", packed)
+        _refuse(file, described.title, header, f"at most {max(0, directory.offset - data)} bytes", packed)
     if central.method == STORED and size != packed:
-        _refuse(file, what, described.at, f"{size} stored bytes", packed)
+        _refuse(file, described.title, described.at, f"{size} stored bytes", packed)
     return Entry(described.name, central.method, central.crc, packed, size, header, data)
 
 
@@ -130,24 +140,23 @@ def _sizes(file: SourceFile, described: _Described) -> tuple[int, int, int]:
         return narrow
     wide = wide_numbers(described.extra, missing)
     if wide is None:
-        what = f"entry {quoted(described.name)}"
-        _refuse(file, what, described.at, f"{missing} numbers in a zip64 extra field", "fewer")
+        _refuse(file, described.title, described.at, f"{missing} numbers in a zip64 extra field", "fewer")
     more = iter(wide)
     size, packed, offset = (next(more) if number == IN_ZIP64 else number for number in narrow)
     return size, packed, offset
 
 
 def _local_header(file: SourceFile, directory: Directory, described: _Described, header: int) -> LocalHeader:
-    what, length = f"entry {quoted(described.name)}", LOCAL.size + len(described.raw_name)
+    length = LOCAL.size + len(described.raw_name)
     if header + length > directory.offset:
-        _refuse(file, what, described.at, f"a header before byte {directory.offset}", f"one at {header}")
+        _refuse(file, described.title, described.at, f"a header before byte {directory.offset}", f"one at {header}")
     raw = file.read(header, length)
     local = LocalHeader._make(LOCAL.unpack_from(raw))
     names_agree = raw[LOCAL.size :] == described.raw_name and local.name_length == len(described.raw_name)
     if local.magic != LOCAL_MAGIC or not names_agree:
-        _refuse(file, what, header, f"{LOCAL_MAGIC!r} and its name", repr(raw[:24]))
+        _refuse(file, described.title, header, f"{LOCAL_MAGIC!r} and its name", repr(raw[:24]))
     if local.flags & ENCRYPTED:
-        _refuse(file, what, header, "no encryption", f"flags {local.flags:#06x}", UnsupportedError)
+        _refuse(file, described.title, header, "no encryption", f"flags {local.flags:#06x}", UnsupportedError)
     return local
 
 
