@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -20,3 +21,14 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < give_up, "what was waited for does not come"
         time.sleep(0.002)
+
+
+def outputs(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[str, str]]:
+    """What each has said on its two outputs, when all have ended; none is left behind."""
+    try:
+        return [process.communicate(timeout=PATIENCE) for process in processes]
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()

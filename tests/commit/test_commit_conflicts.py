@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from disks import InterruptedDisk, opened
-from patience import PATIENCE
+from patience import outputs
 
 from deltackpt import ConflictError, InvalidInputError, Store
 
@@ -141,7 +141,7 @@ def written(store: Store, *arguments: tuple[str, str, str]) -> list[int]:
     """Start a writer process for each (branch, policy, first number); how many conflicts each met."""
     command = [sys.executable, "-c", WRITER, store.path]
     running = [subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True) for words in arguments]
-    answers = [process.communicate(timeout=PATIENCE)[0] for process in running]
+    answers = [said for said, _ in outputs(running)]
     assert [process.returncode for process in running] == [0] * len(running)
     return [int(answer) for answer in answers]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from environments import DEEPSPEED, ROOT
-from patience import PATIENCE
+from patience import outputs
 
 from deltackpt import Store
 
@@ -40,7 +40,7 @@ def train(folder: Path, stages: Sequence[int], steps: int, *options: str) -> lis
         )
         for rank in range(2)
     ]
-    told = [process.communicate(timeout=PATIENCE) for process in started]
+    told = outputs(started)
     return [(process.returncode, by_stage(out), err) for process, (out, err) in zip(started, told, strict=True)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from patience import PATIENCE
+from patience import outputs
 
 import deltackpt
 from deltackpt import CorruptError, InvalidInputError, NotFoundError, Options, Store
@@ -214,7 +214,7 @@ def test_another_process_reads_while_this_one_commits(store: Store) -> None:
     readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for step in range(2, 30):
         store.commit(state(step), step=step)
-    seen = [int(reader.communicate(timeout=PATIENCE)[0]) for reader in readers]
+    seen = [int(said) for said, _ in outputs(readers)]
     assert all(1 <= number < 30 for number in seen)
 
 
